@@ -1,0 +1,313 @@
+#include "runtime/plan/plan.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectives/verify.h"
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+
+#define CHOICES 64 /* one for every power of two of bytes: the cost model is asked once each */
+
+struct plans {
+    uint32_t rank, size;
+    struct network_uniform network;
+    char forced[32]; /* "" if none */
+    const struct algorithm *choice[COLLECTIVES][CHOICES];
+    unsigned count, oldest;
+    struct plan plan[PLANS_MAX];
+    const struct plan *last; /* the one that was used last */
+};
+
+static kolo_status check_forced(const char *forced)
+{
+    unsigned count = 0;
+    const struct algorithm *table = algorithm_table(&count);
+    char names[256] = "";
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(table[i].name, forced) == 0) {
+            return KOLO_OK;
+        }
+        if (strstr(names, table[i].name) == NULL &&
+            strlen(names) + strlen(table[i].name) + 3 < sizeof names) {
+            strcat(names, names[0] != '\0' ? ", " : "");
+            strcat(names, table[i].name);
+        }
+    }
+    return fail(KOLO_ERR_ARGUMENT, "there is no algorithm '%s'; KOLO_ALGORITHM takes one of: %s",
+                forced, names);
+}
+
+kolo_status plans_create(struct plans **plans, uint32_t rank, uint32_t size,
+                         const struct network_uniform *network, const char *forced)
+{
+    assert(rank < size);
+    struct plans *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return fail(KOLO_ERR_MEMORY, "no memory for the plans (%zu bytes)", sizeof *made);
+    }
+    *made = (struct plans){.rank = rank, .size = size, .network = *network};
+    if (forced != NULL && forced[0] != '\0') {
+        kolo_status status = check_forced(forced);
+        if (status != KOLO_OK) {
+            free(made);
+            return status;
+        }
+        strncpy(made->forced, forced, sizeof made->forced - 1);
+    }
+    *plans = made;
+    return KOLO_OK;
+}
+
+static void drop(struct plan *plan)
+{
+    schedule_free(plan->schedule);
+    free(plan->next);
+    free(plan->first);
+    *plan = (struct plan){0};
+}
+
+void plans_free(struct plans *plans)
+{
+    if (plans == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < plans->count; i++) {
+        drop(&plans->plan[i]);
+    }
+    free(plans);
+}
+
+/* ---- choosing ---- */
+
+static const struct algorithm *cheapest(const struct plans *plans, enum collective collective,
+                                        uint64_t bytes)
+{
+    unsigned count = 0;
+    const struct algorithm *table = algorithm_table(&count);
+    const struct algorithm *best = NULL;
+    double best_s = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct algorithm *row = &table[i];
+        if (row->collective != collective || row->baseline_only || plans->size > row->size_max ||
+            bytes > row->bytes_max) {
+            continue;
+        }
+        double seconds = row->seconds(&plans->network, plans->size, bytes);
+        if (best == NULL || seconds < best_s) {
+            best = row;
+            best_s = seconds;
+        }
+    }
+    assert(best != NULL);
+    log_line(LOG_INFO,
+             "%s of about %llu bytes: %s, expected %.1f us (latency %.2f us, %.2f GB/s a link, "
+             "%.2f GB/s a port)",
+             collective_name(collective), (unsigned long long)bytes, best->name, best_s * 1e6,
+             plans->network.latency_s * 1e6, plans->network.link_Bps / 1e9,
+             plans->network.port_Bps / 1e9);
+    return best;
+}
+
+static unsigned bytes_class(uint64_t bytes)
+{
+    return bytes <= 1 ? 0 : 64u - (unsigned)__builtin_clzll(bytes - 1);
+}
+
+static const struct algorithm *choose(struct plans *plans, enum collective collective,
+                                      uint64_t bytes)
+{
+    unsigned class = bytes_class(bytes);
+    class = class < CHOICES ? class : CHOICES - 1;
+    const struct algorithm **choice = &plans->choice[collective][class];
+    if (*choice != NULL) {
+        return *choice;
+    }
+    const struct algorithm *forced =
+        plans->forced[0] != '\0' ? algorithm_find(collective, plans->forced) : NULL;
+    if (forced != NULL && plans->size <= forced->size_max) {
+        log_line(LOG_INFO, "%s: %s, because KOLO_ALGORITHM says so", collective_name(collective),
+                 forced->name);
+        *choice = forced;
+    } else {
+        if (plans->forced[0] != '\0' && collective != COLLECTIVE_BARRIER) {
+            log_line(LOG_WARN, "%s has no algorithm '%s' for %u ranks: the cost model chooses",
+                     collective_name(collective), plans->forced, plans->size);
+        }
+        *choice = cheapest(plans, collective, (uint64_t)1 << class);
+    }
+    return *choice;
+}
+
+/* ---- building ---- */
+
+static bool same_lane(const struct instruction *a, const struct instruction *b)
+{
+    bool sends = a->kind == INSTRUCTION_SEND;
+    return a->peer == b->peer && a->lane == b->lane && sends == (b->kind == INSTRUCTION_SEND);
+}
+
+static bool local(const struct instruction *instruction)
+{
+    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
+}
+
+/* Chain the instructions of each lane. `last` has a place for every (peer, lane, direction). */
+static void chain(struct plan *plan, uint32_t *last)
+{
+    const struct schedule *schedule = plan->schedule;
+    for (uint32_t i = 0; i < schedule->instructions; i++) {
+        const struct instruction *instruction = &schedule->instruction[i];
+        plan->next[i] = PLAN_NONE;
+        if (local(instruction)) {
+            plan->first[plan->firsts++] = i;
+            continue;
+        }
+        uint32_t lane = (instruction->peer * SCHEDULE_LANES + instruction->lane) * 2 +
+                        (instruction->kind == INSTRUCTION_SEND);
+        if (last[lane] == PLAN_NONE) {
+            plan->first[plan->firsts++] = i;
+        } else {
+            assert(same_lane(&schedule->instruction[last[lane]], instruction));
+            plan->next[last[lane]] = i;
+        }
+        last[lane] = i;
+    }
+}
+
+static kolo_status chain_lanes(struct plan *plan)
+{
+    uint32_t instructions = plan->schedule->instructions;
+    uint32_t lanes = plan->schedule->size * SCHEDULE_LANES * 2;
+    uint32_t *last = malloc(lanes * sizeof *last);
+    plan->next = malloc((instructions + 1) * sizeof *plan->next);
+    plan->first = malloc((instructions + 1) * sizeof *plan->first);
+    kolo_status status = KOLO_OK;
+    if (last == NULL || plan->next == NULL || plan->first == NULL) {
+        status = fail(KOLO_ERR_MEMORY, "no memory for a plan of %u instructions", instructions);
+    } else {
+        memset(last, 0xff, lanes * sizeof *last);
+        chain(plan, last);
+    }
+    free(last);
+    return status;
+}
+
+static bool crosses_blocks(const struct schedule *schedule)
+{
+    for (uint32_t i = 0; i < schedule->instructions && schedule->blocks > 1; i++) {
+        const struct instruction *instruction = &schedule->instruction[i];
+        if (instruction->chunks > schedule->block_chunks &&
+            instruction->from.buffer == BUFFER_INPUT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Private memory decides into how many passes an operation is cut, so all ranks must count alike: by what the root and its
+ * neighbour need, and always as if a rank needed WORK where some do. */
+static kolo_status count_private(struct plan *plan, uint32_t size, uint32_t root)
+{
+    for (uint32_t other = 0; other < 2; other++) {
+        struct schedule *schedule = NULL;
+        kolo_status status =
+            algorithm_build(&schedule, plan->algorithm, (root + other) % size, size, root);
+        if (status != KOLO_OK) {
+            return status;
+        }
+        uint32_t slots = schedule->slots;
+        plan->private_slots = slots > plan->private_slots ? slots : plan->private_slots;
+        plan->crosses_blocks |= crosses_blocks(schedule);
+        schedule_free(schedule);
+    }
+    enum collective collective = plan->algorithm->collective;
+    plan->private_blocks = collective == COLLECTIVE_REDUCE           ? 1
+                           : collective == COLLECTIVE_REDUCE_SCATTER ? size
+                                                                     : 0;
+    if (plan->schedule->slots > plan->private_slots ||
+        (plan->schedule->uses_work && plan->private_blocks == 0)) {
+        return fail(KOLO_ERR_INTERNAL,
+                    "%s %s needs more private memory on this rank than on others",
+                    collective_name(collective), plan->algorithm->name);
+    }
+    return KOLO_OK;
+}
+
+static kolo_status build(struct plan *plan, const struct plans *plans,
+                         const struct algorithm *algorithm, uint32_t root)
+{
+    unsigned count = 0;
+    static atomic_uint_fast64_t serials;
+    *plan = (struct plan){
+        .algorithm = algorithm, .root = root, .serial = 1 + atomic_fetch_add(&serials, 1)};
+    plan->algorithm_row = (uint8_t)(algorithm - algorithm_table(&count));
+    kolo_status status =
+        algorithm_build(&plan->schedule, algorithm, plans->rank, plans->size, root);
+    if (status == KOLO_OK && plans->size <= PLAN_VERIFY_RANKS_MAX) {
+        struct verify_report report;
+        status = verify_algorithm(&report, algorithm, plans->size, root);
+        if (status == KOLO_ERR_INTERNAL) {
+            fail(status, "the %s schedule '%s' for %u ranks is not right: %s",
+                 collective_name(algorithm->collective), algorithm->name, plans->size, report.text);
+        }
+    }
+    if (status == KOLO_OK) {
+        status = count_private(plan, plans->size, root);
+    }
+    if (status == KOLO_OK) {
+        status = chain_lanes(plan);
+    }
+    if (status != KOLO_OK) {
+        drop(plan);
+    }
+    return status;
+}
+
+static struct plan *place_for_new(struct plans *plans)
+{
+    if (plans->count < PLANS_MAX) {
+        return &plans->plan[plans->count++];
+    }
+    struct plan *plan = &plans->plan[plans->oldest];
+    plans->oldest = (plans->oldest + 1) % PLANS_MAX;
+    drop(plan);
+    return plan;
+}
+
+static const struct plan *find(const struct plans *plans, const struct algorithm *algorithm,
+                               uint32_t root)
+{
+    for (unsigned i = 0; i < plans->count; i++) {
+        if (plans->plan[i].algorithm == algorithm && plans->plan[i].root == root) {
+            return &plans->plan[i];
+        }
+    }
+    return NULL;
+}
+
+kolo_status plans_get(const struct plan **plan, struct plans *plans, enum collective collective,
+                      uint64_t bytes, uint32_t root)
+{
+    const struct algorithm *algorithm = choose(plans, collective, bytes);
+    if (plans->last != NULL && plans->last->algorithm == algorithm && plans->last->root == root) {
+        *plan = plans->last;
+        return KOLO_OK;
+    }
+    const struct plan *found = find(plans, algorithm, root);
+    if (found == NULL) {
+        struct plan fresh;
+        kolo_status status = build(&fresh, plans, algorithm, root);
+        if (status != KOLO_OK) {
+            return status;
+        }
+        struct plan *place = place_for_new(plans);
+        *place = fresh;
+        found = place;
+    }
+    plans->last = found;
+    *plan = found;
+    return KOLO_OK;
+}

@@ -1,0 +1,8 @@
+set(tools ${PROJECT_SOURCE_DIR}/tools)
+kolo_test(tools_option SOURCES option_test.c ${tools}/option.c ${tools}/command.c)
+kolo_test(tools_document SOURCES document_test.c ${tools}/json.c ${tools}/chart.c ${tools}/whole_file.c)
+kolo_test(perf_pattern SOURCES perf_pattern_test.c ${tools}/perf_pattern.c LIBRARIES kolo_base kolo_reduce)
+if(TARGET kolo_tool)
+    add_test(NAME perf COMMAND ${KOLO_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/perf_test.py $<TARGET_FILE:kolo_tool>)
+    set_tests_properties(perf PROPERTIES TIMEOUT 120)
+endif()

@@ -1,0 +1,5 @@
+kolo_test(tools_quantity SOURCES quantity_test.c ${PROJECT_SOURCE_DIR}/tools/quantity.c ${PROJECT_SOURCE_DIR}/tools/command.c)
+if(TARGET kolo_tool)
+    add_test(NAME plan COMMAND ${KOLO_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/plan_test.py $<TARGET_FILE:kolo_tool>)
+    set_tests_properties(plan PROPERTIES TIMEOUT 120)
+endif()

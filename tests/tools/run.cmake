@@ -1,0 +1,7 @@
+set(run ${PROJECT_SOURCE_DIR}/tools)
+kolo_test(run_policy SOURCES run_policy_test.c ${run}/run_policy.c LIBRARIES kolo_base)
+kolo_test(run_hosts SOURCES run_hosts_test.c ${run}/run_hosts.c ${run}/option.c ${run}/command.c LIBRARIES kolo_base)
+if(TARGET kolo_tool)
+    add_test(NAME run COMMAND ${KOLO_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/run_test.py $<TARGET_FILE:kolo_tool>)
+    set_tests_properties(run PROPERTIES TIMEOUT 120)
+endif()

@@ -1,0 +1,1 @@
+target_sources(kolo_tool PRIVATE option.c quantity.c)

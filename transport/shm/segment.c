@@ -1,0 +1,84 @@
+#include "transport/shm/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/status.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; some hosts allow no other kind */
+#endif
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static size_t whole_pages(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+static kolo_status map(void **memory, int fd, size_t bytes)
+{
+    void *place = mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (place == MAP_FAILED) {
+        return fail(KOLO_ERR_SYSTEM, "mmap of %zu bytes of shared memory failed: %s", bytes,
+                    strerror(errno));
+    }
+    *memory = place;
+    return KOLO_OK;
+}
+
+static int open_memory(void)
+{
+    int fd = memfd_create("kolo", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) {
+        fd = memfd_create("kolo", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
+    return fd;
+}
+
+kolo_status shm_segment_create(int *fd, void **memory, size_t bytes)
+{
+    int made = open_memory();
+    if (made < 0) {
+        return fail(KOLO_ERR_SYSTEM, "memfd_create failed: %s; KOLO_TRANSPORT=tcp does without",
+                    strerror(errno));
+    }
+    if (ftruncate(made, (off_t)whole_pages(bytes)) != 0 || fcntl(made, F_ADD_SEALS, SEALS) != 0) {
+        int error = errno;
+        close(made);
+        return fail(KOLO_ERR_SYSTEM, "sizing and sealing %zu bytes of shared memory failed: %s",
+                    bytes, strerror(error));
+    }
+    kolo_status status = map(memory, made, bytes);
+    if (status != KOLO_OK) {
+        close(made);
+        return status;
+    }
+    *fd = made;
+    return KOLO_OK;
+}
+
+kolo_status shm_segment_map(void **memory, int fd, size_t bytes)
+{
+    struct stat about;
+    int seals = fcntl(fd, F_GET_SEALS);
+    bool sane = seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &about) == 0 &&
+                about.st_size == (off_t)whole_pages(bytes);
+    if (!sane) {
+        return fail_quietly(KOLO_ERR_PROTOCOL,
+                            "the peer's shared memory is not a sealed segment "
+                            "of %zu bytes",
+                            bytes);
+    }
+    return map(memory, fd, bytes);
+}
+
+void shm_segment_unmap(void *memory, size_t bytes)
+{
+    if (memory) {
+        munmap(memory, whole_pages(bytes));
+    }
+}
