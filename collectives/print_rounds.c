@@ -1,5 +1,6 @@
 /* In which round each message is. Sweeps over all instructions until nothing changes: a round only ever grows, and the longest
  * chain of messages bounds the sweeps. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "collectives/print.h"
@@ -29,6 +30,7 @@ static uint32_t next_on_lane(const struct schedule *schedule, bool sends, uint32
 static kolo_status match_lane(struct print_rounds *rounds, const struct schedule *const *schedules,
                               uint32_t sender, uint32_t receiver, uint8_t lane)
 {
+    assert(rounds->other[sender] != NULL && rounds->other[receiver] != NULL);
     uint32_t s = 0, r = 0;
     for (;;) {
         s = next_on_lane(schedules[sender], true, receiver, lane, s);
@@ -98,6 +100,7 @@ static bool sweep(struct print_rounds *rounds, const struct schedule *const *sch
     bool grown = false;
     for (uint32_t rank = 0; rank < rounds->size; rank++) {
         const struct schedule *schedule = schedules[rank];
+        assert(rounds->round[rank] != NULL && rounds->other[rank] != NULL);
         for (uint32_t i = 0; i < schedule->instructions; i++) {
             uint32_t *round = &rounds->round[rank][i], other = rounds->other[rank][i];
             grown = raise(round, earliest(rounds, schedule, i)) || grown;

@@ -79,9 +79,13 @@ static kolo_status grow(struct events *events)
         return fail(KOLO_ERR_LIMIT, "more than %u simulated events at once", CAPACITY_MAX);
     }
     struct event *event = realloc(events->event, capacity * sizeof *event);
-    events->event = event != NULL ? event : events->event;
+    if (event != NULL) {
+        events->event = event;
+    }
     struct moment *heap = realloc(events->heap, capacity * sizeof *heap);
-    events->heap = heap != NULL ? heap : events->heap;
+    if (heap != NULL) {
+        events->heap = heap;
+    }
     if (event == NULL || heap == NULL) {
         return fail(KOLO_ERR_MEMORY, "no memory for %u simulated events", capacity);
     }

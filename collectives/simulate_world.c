@@ -1,5 +1,6 @@
 #include "collectives/simulate_world.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -103,6 +104,7 @@ static kolo_status join_lanes(struct world *world)
 {
     for (uint32_t rank = 0; rank < world->size; rank++) {
         const struct shape *shape = world->node[rank].shape;
+        assert(shape != NULL);
         for (uint32_t l = 0; l < shape->lanes; l++) {
             const struct shape_lane *lane = &shape->lane[l];
             if (!lane->sends) {
@@ -110,6 +112,7 @@ static kolo_status join_lanes(struct world *world)
             }
             uint32_t peer = (rank + lane->ahead) % world->size;
             const struct shape *other = world->node[peer].shape;
+            assert(other != NULL);
             uint32_t facing = shape_find_lane(
                 other, false, (world->size - lane->ahead) % world->size, lane->number);
             if (facing == SHAPE_NO_LANE || other->lane[facing].count != lane->count) {

@@ -92,7 +92,7 @@ static bool graph_alloc(struct flow *flow, uint32_t all, uint64_t dependencies)
     flow->follower = calloc((size_t)all + 1, sizeof *flow->follower);
     flow->followers = malloc((dependencies + 1) * sizeof *flow->followers);
     flow->depth = calloc((size_t)all + 1, sizeof *flow->depth);
-    flow->ready = malloc(((size_t)all + 1) * sizeof *flow->ready);
+    flow->ready = calloc((size_t)all + 1, sizeof *flow->ready);
     return flow->pending && flow->follower && flow->followers && flow->depth && flow->ready;
 }
 

@@ -145,7 +145,7 @@ kolo_status verify_match(struct proof *proof)
     match.received = malloc(((size_t)all + 1) * sizeof *match.received);
     match.receives = calloc(proof->size, sizeof *match.receives);
     match.taken = calloc(proof->size, sizeof *match.taken);
-    match.sent = malloc(((size_t)instructions_most(proof) + 1) * sizeof *match.sent);
+    match.sent = calloc((size_t)instructions_most(proof) + 1, sizeof *match.sent);
     match.count = malloc((channels + 1) * sizeof *match.count);
     bool room = match.received && match.receives && match.taken && match.sent && match.count;
     memset(proof->lane_next, 0xff, all * sizeof *proof->lane_next);

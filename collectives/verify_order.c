@@ -132,6 +132,7 @@ static kolo_status write_cell(struct order *order, uint32_t index, uint8_t buffe
         return unordered(order, cell->writer - 1, index, buffer, at);
     }
     for (uint32_t i = cell->reader; i != 0; i = order->reader[i - 1].next) {
+        assert(i <= order->readers);
         uint32_t reader = order->reader[i - 1].index;
         if (reader != index && !ordered(order, reader, index)) {
             return unordered(order, reader, index, buffer, at);

@@ -75,7 +75,8 @@ static kolo_status measure_all(struct perf_report *report, struct perf_bench *be
     int type_last = o->collective->moves ? o->type_last : 0;
     int op_first = o->collective->reduces ? o->operator_first : 0;
     int op_last = o->collective->reduces ? o->operator_last : 0;
-    size_t kinds = (size_t)((type_last - type_first + 1) * (op_last - op_first + 1)), done = 0;
+    int types = type_last - type_first + 1, operators = op_last - op_first + 1;
+    size_t kinds = (size_t)types * (size_t)operators, done = 0;
     for (int type = type_first; type <= type_last; type++) {
         for (int op = op_first; op <= op_last; op++) {
             kolo_status status = measure_sizes(report, &done, bench, (kolo_type)type,

@@ -121,7 +121,7 @@ int plan_table_compare(const struct command *command, const struct plan_options 
 {
     unsigned count = 0, rows = 0;
     const struct algorithm *table = algorithm_table(&count);
-    struct row row[ROWS_MAX];
+    struct row row[ROWS_MAX] = {0};
     for (unsigned a = 0; a < count && rows < ROWS_MAX; a++) {
         if (table[a].collective == options->collective) {
             row[rows] = (struct row){.algorithm = &table[a]};

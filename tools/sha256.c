@@ -66,7 +66,7 @@ static void finish(uint32_t state[8], const uint8_t *rest, size_t rest_bytes, ui
 {
     uint8_t last[2 * BLOCK_BYTES] = {0};
     size_t bytes = rest_bytes + 1 + LENGTH_BYTES > BLOCK_BYTES ? sizeof last : BLOCK_BYTES;
-    if (rest_bytes > 0) {
+    if (rest != NULL) {
         memcpy(last, rest, rest_bytes);
     }
     last[rest_bytes] = 0x80;

@@ -5,6 +5,7 @@
 
 bool whole_file_open(struct whole_file *file, const char *path)
 {
+    /* cppcheck-suppress ctuuninitvar; the paths are written here, not read */
     int length = snprintf(file->path, sizeof file->path, "%s", path);
     int beside = snprintf(file->beside, sizeof file->beside, "%s.%ld", path, (long)getpid());
     if (length < 0 || beside < 0 || (size_t)beside >= sizeof file->beside) {

@@ -11,6 +11,7 @@
 #include "runtime/base/log.h"
 #include "runtime/membership/notice.h"
 #include "runtime/plan/costs.h"
+#include "runtime/topology/interface.h"
 #include "runtime/topology/topology.h"
 #include "transport/tcp/port.h"
 
@@ -75,6 +76,8 @@ static struct network_uniform figures(const kolo_comm *comm, const struct topolo
     const struct group *group = &comm->group;
     unsigned local = local_peers(group);
     struct network_uniform worst = {0};
+    const struct member *self = &group->member[group->rank];
+    double rate_Bps = self->addresses > 0 ? interface_rate_Bps(&self->address[0].as.any) : 0;
     for (uint32_t rank = 0; rank < group->size; rank++) {
         if (rank == group->rank) {
             continue;
@@ -83,7 +86,7 @@ static struct network_uniform figures(const kolo_comm *comm, const struct topolo
                            TOPOLOGY_HOST_BYTES) == 0;
         bool shared = strcmp(wires_name(comm->wires.row[rank]), "shm") == 0;
         enum costs_wire wire = shared ? COSTS_SHARED_MEMORY : here ? COSTS_LOOPBACK : COSTS_NETWORK;
-        struct network_uniform costs = costs_of(wire, local, topology->processors, 0);
+        struct network_uniform costs = costs_of(wire, local, topology->processors, rate_Bps);
         costs_worst(&worst, &costs);
     }
     return worst;

@@ -464,7 +464,7 @@ static bool advance_fold(struct operation *operation, const struct instruction *
     for (uint32_t i = 0; i < instruction->sources; i++) {
         const uint8_t *base =
             i == instruction->own ? step->from : slot(operation, instruction->from.slot + i);
-        operation->source[i] = base + step->done;
+        operation->source[i] = at(base, step->done);
     }
     if (most > 0) {
         void *to = step->to + step->done;

@@ -224,7 +224,7 @@ static int head(struct control *control, uint32_t *length, uint16_t *kind)
         return 0;
     }
     if (*length > CONTROL_PAYLOAD_MAX || check != FRAME_CHECK || *kind < CONTROL_MEMBER ||
-        *kind > CONTROL_REFUSAL) {
+        *kind > CONTROL_BYE) {
         end(control, "it sent a control frame that makes no sense");
         control->start = control->end;
         return -1;

@@ -20,11 +20,10 @@ enum control_kind {
     CONTROL_OFFER = 3,   /* u8 transport, blob: the sender's end of a link */
     CONTROL_VERDICT = 4, /* u8 transport, u8 up: how the sender's end of that link came out */
     CONTROL_SETTLE = 5,  /* network parameters: the sender is ready to work */
-    CONTROL_NOTICE = 6,  /* status, culprit, text: the sender's communicator has failed */
+    CONTROL_NOTICE = 6,  /* a struct notice: the sender has failed, or gives up the start */
     CONTROL_PROBE = 7,   /* fingerprint of the operation in which the sender waits */
     CONTROL_ANSWER = 8,  /* fingerprint of the operation in which the sender is, or was last */
-    CONTROL_BYE = 9,     /* the sender closes in good order */
-    CONTROL_REFUSAL = 10 /* status, text: the sender gives up the start, because settings differ */
+    CONTROL_BYE = 9      /* the sender closes in good order */
 };
 
 struct control_frame {

@@ -154,13 +154,8 @@ static kolo_status take_member(struct genesis *genesis, const struct control_fra
 /* What is wrong with the settings concerns all: tell, so that nobody waits in vain for those who have given up. */
 static void tell_failure(struct control *control, kolo_status status)
 {
-    uint8_t bytes[CONTROL_PAYLOAD_MAX];
-    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof bytes};
-    const char *text = kolo_last_error();
     if (status == KOLO_ERR_ARGUMENT && control != NULL) {
-        wire_put_u16(&writer, (uint16_t)status);
-        wire_put_blob(&writer, text, strlen(text));
-        control_send(control, CONTROL_REFUSAL, bytes, writer.length);
+        notice_send(control, status, NOTICE_NOBODY, kolo_last_error());
     }
 }
 
@@ -176,14 +171,11 @@ static void tell_all_failure(struct genesis *genesis, kolo_status status)
 
 static kolo_status take_failure(const struct control_frame *frame)
 {
-    char text[STATUS_TEXT_MAX];
-    struct wire_reader reader = {.bytes = frame->payload, .length = frame->length};
-    unsigned status = wire_get_u16(&reader);
-    wire_get_text(&reader, text, sizeof text);
-    if (reader.failed || status != KOLO_ERR_ARGUMENT) {
+    struct notice notice;
+    if (!notice_get(&notice, frame)) {
         return fail(KOLO_ERR_PROTOCOL, "a peer gave up the start for a reason that makes no sense");
     }
-    return fail(KOLO_ERR_ARGUMENT, "%s", text);
+    return fail(notice.status, "%s", notice.text);
 }
 
 /* ---- connections ---- */
@@ -358,16 +350,10 @@ static kolo_status step_candidate(struct genesis *genesis, struct candidate *can
             control_receive(candidate->control, &frame);
             struct wire_reader reader = {.bytes = frame.payload, .length = frame.length};
             candidate->ready_hash = wire_get_u64(&reader);
-        } else if (kind == CONTROL_REFUSAL) {
+        } else if (kind == CONTROL_NOTICE) {
             control_receive(candidate->control, &frame);
             status = take_failure(&frame);
-        } else if (kind == CONTROL_NOTICE) {
-            struct notice notice;
-            control_receive(candidate->control, &frame);
-            if (notice_get(&notice, &frame)) {
-                status = fail(notice.status, "%s", notice.text);
-            }
-        } else if (kind < 0) {
+        } else if (kind < 0 || kind == CONTROL_BYE) {
             log_line(LOG_DEBUG, "a peer left during the start: %s",
                      control_cause(candidate->control));
             candidate_drop(candidate);
@@ -679,16 +665,6 @@ static void clean_up(struct genesis *genesis, kolo_status status)
     free(genesis);
 }
 
-static void tell_all(const struct genesis *genesis, kolo_status status)
-{
-    for (unsigned i = 0; i < genesis->candidates.count; i++) {
-        if (genesis->candidates.at[i]->control != NULL) {
-            notice_send(genesis->candidates.at[i]->control, status, NOTICE_NOBODY,
-                        kolo_last_error());
-        }
-    }
-}
-
 kolo_status genesis_run(struct group *group, const struct genesis_config *config)
 {
     uint32_t size = config->self->size;
@@ -715,9 +691,6 @@ kolo_status genesis_run(struct group *group, const struct genesis_config *config
     tcp_port_handle(config->port, PORT_CONTROL, &handler);
     if (status == KOLO_OK) {
         status = run(genesis, fds);
-    }
-    if (status == KOLO_ERR_ARGUMENT) {
-        tell_all(genesis, status); /* the settings do not agree: none of us can go on */
     }
     if (status == KOLO_OK) {
         status = hand_over(group, genesis);

@@ -87,8 +87,8 @@ static const struct algorithm *cheapest(const struct plans *plans, enum collecti
 {
     unsigned count = 0;
     const struct algorithm *table = algorithm_table(&count);
-    const struct algorithm *best = NULL;
-    double best_s = 0;
+    const struct algorithm *best = NULL, *second = NULL;
+    double best_s = 0, second_s = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct algorithm *row = &table[i];
         if (row->collective != collective || row->baseline_only || plans->size > row->size_max ||
@@ -97,17 +97,22 @@ static const struct algorithm *cheapest(const struct plans *plans, enum collecti
         }
         double seconds = row->seconds(&plans->network, plans->size, bytes);
         if (best == NULL || seconds < best_s) {
+            second = best;
+            second_s = best_s;
             best = row;
             best_s = seconds;
+        } else if (second == NULL || seconds < second_s) {
+            second = row;
+            second_s = seconds;
         }
     }
     assert(best != NULL);
     log_line(LOG_INFO,
-             "%s of about %llu bytes: %s, expected %.1f us (latency %.2f us, %.2f GB/s a link, "
-             "%.2f GB/s a port)",
+             "%s of about %llu bytes: %s, expected %.1f us, before %s, %.1f us (latency %.2f us, "
+             "%.2f GB/s a link)",
              collective_name(collective), (unsigned long long)bytes, best->name, best_s * 1e6,
-             plans->network.latency_s * 1e6, plans->network.link_Bps / 1e9,
-             plans->network.port_Bps / 1e9);
+             second != NULL ? second->name : "none", second_s * 1e6, plans->network.latency_s * 1e6,
+             plans->network.link_Bps / 1e9);
     return best;
 }
 

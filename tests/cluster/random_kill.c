@@ -16,7 +16,8 @@
 #include "tests/lib/peers.h"
 
 #define ROUNDS 200
-#define COUNT_MAX 200000
+#define COUNT_MAX 100000
+#define PEERS_MOST 5
 #define LIMIT_S 2.0 /* from the call to the error, at most, plus what a crowded machine adds */
 #define CROWD_S 3.0
 
@@ -46,45 +47,93 @@ static int32_t value_of(unsigned rank, size_t i, unsigned step)
     return (int32_t)((i * 31 + rank * 17 + step * 5) % 1009);
 }
 
-static bool right(const int32_t *out, size_t count, unsigned size, unsigned step)
+static int32_t sum_of(size_t i, unsigned size, unsigned step)
 {
-    size_t stride = count / 64 + 1;
-    for (size_t i = 0; i < count; i += stride) {
-        int32_t sum = 0;
-        for (unsigned rank = 0; rank < size; rank++) {
-            sum += value_of(rank, i, step);
-        }
-        if (out[i] != sum) {
+    int32_t sum = 0;
+    for (unsigned rank = 0; rank < size; rank++) {
+        sum += value_of(rank, i, step);
+    }
+    return sum;
+}
+
+/* An operation, chosen by the round's seed and the step: the same on all ranks. */
+struct step {
+    unsigned number, rank, size, root;
+    enum { BARRIER, BROADCAST, REDUCE, ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, KINDS } kind;
+    size_t count;
+    bool queued;
+};
+
+static struct step choose(const struct round *round, unsigned rank, unsigned number)
+{
+    uint64_t state = round->seed + number;
+    struct step step = {.number = number, .rank = rank, .size = round->size};
+    step.count =
+        next_random(&state) % 3 == 0 ? next_random(&state) % COUNT_MAX : next_random(&state) % 100;
+    step.root = (unsigned)(next_random(&state) % round->size);
+    step.kind = next_random(&state) % KINDS;
+    step.queued = next_random(&state) % 4 == 0;
+    return step;
+}
+
+static kolo_status call(kolo_comm *comm, const struct step *step, int32_t *out, const int32_t *in,
+                        kolo_queue *queue)
+{
+    int root = (int)step->root;
+    switch (step->kind) {
+    case BROADCAST:
+        return kolo_broadcast(comm, out, in, step->count, KOLO_I32, root, queue);
+    case REDUCE:
+        return kolo_reduce(comm, out, in, step->count, KOLO_I32, KOLO_SUM, root, queue);
+    case ALL_REDUCE:
+        return kolo_all_reduce(comm, out, in, step->count, KOLO_I32, KOLO_SUM, queue);
+    case REDUCE_SCATTER:
+        return kolo_reduce_scatter(comm, out, in, step->count, KOLO_I32, KOLO_SUM, queue);
+    case ALL_GATHER:
+        return kolo_all_gather(comm, out, in, step->count, KOLO_I32, queue);
+    default:
+        return kolo_barrier(comm, queue);
+    }
+}
+
+static int32_t expected(const struct step *step, size_t i)
+{
+    switch (step->kind) {
+    case BROADCAST:
+        return value_of(step->root, i, step->number);
+    case REDUCE_SCATTER:
+        return sum_of(step->rank * step->count + i, step->size, step->number);
+    case ALL_GATHER:
+        return value_of((unsigned)(i / step->count), i % step->count, step->number);
+    default:
+        return sum_of(i, step->size, step->number);
+    }
+}
+
+static bool right(const struct step *step, const int32_t *out)
+{
+    bool none = step->kind == BARRIER || (step->kind == REDUCE && step->rank != step->root);
+    size_t count = none ? 0 : step->count * (step->kind == ALL_GATHER ? step->size : 1);
+    for (size_t i = 0; i < count; i += count / 64 + 1) {
+        if (out[i] != expected(step, i)) {
             return false;
         }
     }
     return true;
 }
 
-/* One operation, chosen by the round's seed and the step, the same on all ranks. */
-static kolo_status one_step(kolo_comm *comm, const struct round *round, unsigned rank,
-                            unsigned step, int32_t *out, int32_t *in)
+static kolo_status one_step(kolo_comm *comm, kolo_queue *queue, const struct step *step,
+                            int32_t *out, int32_t *in)
 {
-    uint64_t state = round->seed + step;
-    size_t count =
-        next_random(&state) % 3 == 0 ? next_random(&state) % COUNT_MAX : next_random(&state) % 100;
-    unsigned root = (unsigned)(next_random(&state) % round->size);
-    unsigned what = (unsigned)(next_random(&state) % 4);
+    size_t count = step->count * (step->kind == REDUCE_SCATTER ? step->size : 1);
     for (size_t i = 0; i < count; i++) {
-        in[i] = value_of(rank, i, step);
+        in[i] = value_of(step->rank, i, step->number);
     }
-    kolo_status status = KOLO_OK;
-    if (what == 0) {
-        return kolo_barrier(comm, NULL);
+    kolo_status status = call(comm, step, out, in, step->queued ? queue : NULL);
+    if (step->queued && status == KOLO_OK) {
+        status = kolo_queue_wait(queue, -1);
     }
-    if (what == 1) {
-        status = kolo_reduce(comm, out, in, count, KOLO_I32, KOLO_SUM, (int)root, NULL);
-        PEER_CHECK(status != KOLO_OK || rank != root || right(out, count, round->size, step),
-                   "wrong sum at the root");
-        return status;
-    }
-    status = kolo_all_reduce(comm, out, in, count, KOLO_I32, KOLO_SUM, NULL);
-    PEER_CHECK(status != KOLO_OK || right(out, count, round->size, step), "wrong sum");
+    PEER_CHECK(status != KOLO_OK || right(step, out), "wrong result of kind %d", (int)step->kind);
     return status;
 }
 
@@ -104,12 +153,16 @@ static int work_until_the_end(unsigned rank, void *context)
 {
     const struct round *round = context;
     kolo_comm *comm = peer_open();
-    int32_t *in = calloc(COUNT_MAX, sizeof *in), *out = calloc(COUNT_MAX, sizeof *out);
+    kolo_queue *queue = NULL;
+    int32_t *in = calloc(COUNT_MAX * PEERS_MOST, sizeof *in),
+            *out = calloc(COUNT_MAX * PEERS_MOST, sizeof *out);
     PEER_CHECK(in != NULL && out != NULL, "no memory");
+    PEER_CHECK(kolo_queue_create(&queue, comm) == KOLO_OK, "queue");
     PEER_CHECK(write(round->started[1], "x", 1) == 1, "write");
-    for (unsigned step = 0;; step++) {
+    for (unsigned number = 0;; number++) {
+        const struct step step = choose(round, rank, number);
         double start = now_s();
-        kolo_status status = one_step(comm, round, rank, step, out, in);
+        kolo_status status = one_step(comm, queue, &step, out, in);
         if (status != KOLO_OK) {
             PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
             PEER_CHECK(names_a_victim(round), "victims are %x", round->victims);
@@ -117,6 +170,7 @@ static int work_until_the_end(unsigned rank, void *context)
             break;
         }
     }
+    kolo_queue_destroy(queue);
     kolo_close(comm);
     free(in);
     free(out);
@@ -127,7 +181,7 @@ static void play(uint64_t seed)
 {
     uint64_t state = seed;
     struct round round = {.seed = seed};
-    round.size = 2 + (unsigned)(next_random(&state) % 4);
+    round.size = 2 + (unsigned)(next_random(&state) % (PEERS_MOST - 1));
     while (round.victims == 0 || round.victims == (1u << round.size) - 1) {
         round.victims =
             (unsigned)(next_random(&state) & next_random(&state)) & ((1u << round.size) - 1);

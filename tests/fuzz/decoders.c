@@ -117,7 +117,7 @@ static void drain(struct control *control)
     int got;
     while ((got = control_receive(control, &frame)) == 1) {
         promise(frame.length <= CONTROL_PAYLOAD_MAX, "a payload fits");
-        promise(frame.kind >= CONTROL_MEMBER && frame.kind <= CONTROL_REFUSAL, "a known kind");
+        promise(frame.kind >= CONTROL_MEMBER && frame.kind <= CONTROL_BYE, "a known kind");
     }
     promise(got == 0 || control_cause(control)[0] != '\0', "an end has a cause");
 }

@@ -245,7 +245,7 @@ static void nonsense_ends_the_connection_with_its_cause(void **state)
     const uint8_t too_long[HEAD] = {1, 6, 0, 0, CONTROL_BYE, 0, 0x6f, 0x6b}; /* 1537 bytes */
     const uint8_t huge[HEAD] = {0xff, 0xff, 0xff, 0xff, CONTROL_BYE, 0, 0x6f, 0x6b};
     const uint8_t no_kind[HEAD] = {0, 0, 0, 0, 0, 0, 0x6f, 0x6b};
-    const uint8_t other_kind[HEAD] = {0, 0, 0, 0, CONTROL_REFUSAL + 1, 0, 0x6f, 0x6b};
+    const uint8_t other_kind[HEAD] = {0, 0, 0, 0, CONTROL_BYE + 1, 0, 0x6f, 0x6b};
     const uint8_t no_check[HEAD] = {0, 0, 0, 0, CONTROL_BYE, 0, 0x6f, 0x6c};
     assert_refused(too_long);
     assert_refused(huge);

@@ -8,17 +8,19 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* The socket stays, bound and deaf, so that no outgoing connection is given the port meanwhile; with SO_REUSEADDR on both
+ * sides a peer may listen there all the same. */
 int forming_free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 ||
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (struct sockaddr *)&address, length) != 0 ||
         getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
         perror("no port");
         abort();
     }
-    close(fd);
     return ntohs(address.sin_port);
 }
 

@@ -5,7 +5,7 @@
 
 #include "tests/lib/peers.h"
 
-/** A port that nobody listens on at the moment, of 127.0.0.1. */
+/** A port that nobody listens on, kept from others until this process ends. */
 int forming_free_port(void);
 
 /** Set an environment variable of this process from a format. */

@@ -1,6 +1,7 @@
 #include "transport/shm/shm.h"
 #include "transport/shm/greeting.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -86,6 +87,7 @@ static void insert(struct shm_link *link, struct shm *shm)
 static void take_out(struct shm_link *link, struct shm *shm)
 {
     *link->previous = link->next;
+    assert(shm->links != link); /* else shm_destroy() would meet it again */
     if (link->next) {
         link->next->previous = link->previous;
     }

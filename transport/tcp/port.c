@@ -438,6 +438,8 @@ static void dial_link(struct tcp_port *port, struct port_dial *dial)
 
 static void dial_unlink(struct tcp_port *port, struct port_dial *dial)
 {
+    assert((dial == port->dials) == (dial->previous == NULL));
+    assert((dial == port->last_dial) == (dial->next == NULL));
     if (dial->previous != NULL) {
         dial->previous->next = dial->next;
     } else {
