@@ -23,7 +23,10 @@
     (60 * NS_PER_US)    /* giving way to others before sleeping, when processors are short */
 #define BUSY_ROUNDS 16u /* of moving bytes between looks at aborts and at the clock; and */
 #define BUSY_CHECK_NS (8 * NS_PER_MS) /* between looks at the control connections meanwhile */
-#define SLEEP_NS (100 * NS_PER_MS)    /* the longest sleep that does not see control connections */
+#define STRANGER_NS                                                                                \
+    (200 * NS_PER_US) /* away for longer after giving way: a stranger has the processor; then */
+#define SLEEPY_NS (100 * NS_PER_MS) /* nobody is given way to for as long */
+#define SLEEP_NS (100 * NS_PER_MS)  /* the longest sleep that does not see control connections */
 #define PROBE_NS NS_PER_S /* of standing still before the peers are asked what they are doing */
 #define CULPRIT_NS (300 * NS_PER_MS) /* to find out who began when a link breaks */
 
@@ -268,6 +271,21 @@ static kolo_status look_around(struct engine *engine, struct wait *wait, uint64_
     return KOLO_OK;
 }
 
+/* Give way to whoever wants this processor. A peer gives it back in microseconds; if it was away for long, a stranger has it,
+ * and sleeping is better for a while: the scheduler lets those who wake up go first. Returns whether to sleep. */
+static bool give_way(struct engine *engine, uint64_t now_ns)
+{
+    if (now_ns < engine->sleepy_until_ns) {
+        return true;
+    }
+    sched_yield();
+    uint64_t back_ns = clock_now_ns();
+    if (back_ns - now_ns > STRANGER_NS) {
+        engine->sleepy_until_ns = back_ns + SLEEPY_NS;
+    }
+    return false;
+}
+
 /* Nothing moved: spin, give way, or sleep. */
 static kolo_status idle(struct engine *engine, struct wait *wait)
 {
@@ -282,22 +300,21 @@ static kolo_status idle(struct engine *engine, struct wait *wait)
         wait->looked_ns = now_ns;
     }
     uint64_t waited_ns = now_ns - wait->since_ns;
-    if (crowded && waited_ns < YIELD_NS) {
-        sched_yield();
-        return KOLO_OK;
-    }
     bool spins = waited_ns < engine->config.spin_ns;
+    if (crowded ? waited_ns < YIELD_NS : spins && waited_ns >= POLITE_NS) {
+        spins = !give_way(engine, now_ns);
+        if (spins && now_ns - wait->looked_ns < CHECK_NS) {
+            return KOLO_OK;
+        }
+    }
     kolo_status status = KOLO_OK;
     if (!spins || now_ns - wait->looked_ns >= CHECK_NS) {
         status = look_around(engine, wait, now_ns);
     }
-    if (status == KOLO_OK && spins && waited_ns < POLITE_NS) {
-        for (int i = 0; i < 8; i++) {
-            relax();
-        }
-    } else if (status == KOLO_OK && spins) {
-        sched_yield(); /* the peer we wait for may be waiting for this processor */
-    } else if (status == KOLO_OK) {
+    for (int i = 0; status == KOLO_OK && spins && i < 8; i++) {
+        relax();
+    }
+    if (status == KOLO_OK && !spins) {
         sleep_a_while(engine);
     }
     return status;

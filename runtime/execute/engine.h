@@ -49,6 +49,7 @@ struct engine {
     const struct transport_ops
         *sleeps; /* the only transport in use that can sleep by itself; NULL */
     struct transport *sleeper;
+    uint64_t sleepy_until_ns; /* a stranger wants the processor: sleep rather than give way */
     atomic_bool abort_wanted;
     atomic_bool failed; /* for good; set after the two below */
     kolo_status status;
