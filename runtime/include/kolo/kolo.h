@@ -133,6 +133,8 @@ KOLO_API const char *kolo_version(void);
  *           missing after the limit (the message names them); KOLO_ERR_PEER_LOST, KOLO_ERR_PROTOCOL, KOLO_ERR_SYSTEM.
  *  Out:     comm:   the communicator, to be closed with kolo_close. Assigned on success only.
  *  In:      config: NULL: everything from the environment. With nothing set at all: a communicator of one.
+ *  A process may have several open at once; each needs its own run_id, and its own port and peers where these are given.
+ *  A child made by fork() must not use the parent's communicators.
  *  Blocks until all peers are connected or the limit has passed. Any thread. */
 KOLO_API kolo_status kolo_open(kolo_comm **comm, const kolo_config *config);
 
