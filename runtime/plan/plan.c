@@ -148,12 +148,6 @@ static const struct algorithm *choose(struct plans *plans, enum collective colle
 
 /* ---- building ---- */
 
-static bool same_lane(const struct instruction *a, const struct instruction *b)
-{
-    bool sends = a->kind == INSTRUCTION_SEND;
-    return a->peer == b->peer && a->lane == b->lane && sends == (b->kind == INSTRUCTION_SEND);
-}
-
 static bool local(const struct instruction *instruction)
 {
     return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
@@ -175,7 +169,6 @@ static void chain(struct plan *plan, uint32_t *last)
         if (last[lane] == PLAN_NONE) {
             plan->first[plan->firsts++] = i;
         } else {
-            assert(same_lane(&schedule->instruction[last[lane]], instruction));
             plan->next[last[lane]] = i;
         }
         last[lane] = i;
