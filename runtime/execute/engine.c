@@ -20,13 +20,13 @@
 #define POLITE_NS (4 * NS_PER_US) /* of spinning before others are let in between */
 #define CHECK_NS (2 * NS_PER_MS)  /* between looks at the control connections while spinning */
 #define YIELD_NS                                                                                   \
-    (60 * NS_PER_US)    /* giving way to others before sleeping, when processors are short */
+    (300 * NS_PER_US)   /* giving way to others before sleeping, when processors are short */
 #define BUSY_ROUNDS 16u /* of moving bytes between looks at aborts and at the clock; and */
 #define BUSY_CHECK_NS (8 * NS_PER_MS) /* between looks at the control connections meanwhile */
 #define STRANGER_NS                                                                                \
-    (200 * NS_PER_US) /* away for longer after giving way: a stranger has the processor; then */
-#define SLEEPY_NS (100 * NS_PER_MS) /* nobody is given way to for as long */
-#define SLEEP_NS (100 * NS_PER_MS)  /* the longest sleep that does not see control connections */
+    (2000 * NS_PER_US) /* away for longer after giving way: a stranger has the processor; then */
+#define SLEEPY_NS (30 * NS_PER_MS) /* nobody is given way to for as long */
+#define SLEEP_NS (100 * NS_PER_MS) /* the longest sleep that does not see control connections */
 #define PROBE_NS NS_PER_S /* of standing still before the peers are asked what they are doing */
 #define CULPRIT_NS (300 * NS_PER_MS) /* to find out who began when a link breaks */
 
@@ -272,18 +272,14 @@ static kolo_status look_around(struct engine *engine, struct wait *wait, uint64_
 }
 
 /* Give way to whoever wants this processor. A peer gives it back in microseconds; if it was away for long, a stranger has it,
- * and sleeping is better for a while: the scheduler lets those who wake up go first. Returns whether to sleep. */
-static bool give_way(struct engine *engine, uint64_t now_ns)
+ * and it is better not to for a while: the scheduler lets those go first who wake from a sleep. */
+static void give_way(struct engine *engine, uint64_t now_ns)
 {
-    if (now_ns < engine->sleepy_until_ns) {
-        return true;
-    }
     sched_yield();
     uint64_t back_ns = clock_now_ns();
     if (back_ns - now_ns > STRANGER_NS) {
         engine->sleepy_until_ns = back_ns + SLEEPY_NS;
     }
-    return false;
 }
 
 /* Nothing moved: spin, give way, or sleep. */
@@ -301,11 +297,13 @@ static kolo_status idle(struct engine *engine, struct wait *wait)
     }
     uint64_t waited_ns = now_ns - wait->since_ns;
     bool spins = waited_ns < engine->config.spin_ns;
-    if (crowded ? waited_ns < YIELD_NS : spins && waited_ns >= POLITE_NS) {
-        spins = !give_way(engine, now_ns);
-        if (spins && now_ns - wait->looked_ns < CHECK_NS) {
+    bool sleepy = now_ns < engine->sleepy_until_ns;
+    if (!sleepy && (crowded ? waited_ns < YIELD_NS : spins && waited_ns >= POLITE_NS)) {
+        give_way(engine, now_ns);
+        if (now_ns - wait->looked_ns < CHECK_NS) {
             return KOLO_OK;
         }
+        spins = true;
     }
     kolo_status status = KOLO_OK;
     if (!spins || now_ns - wait->looked_ns >= CHECK_NS) {

@@ -10,7 +10,7 @@
 #include "runtime/reduce/reduce.h"
 
 #define STEP_BYTES_MAX                                                                             \
-    (64u                                                                                           \
+    (128u                                                                                          \
      << 10) /* one go at reducing or copying: stays in the L2 cache, and lets other lanes go on */
 #define SLOT_ALIGN 64u
 

@@ -47,5 +47,8 @@ void socket_keep_local_in_cache(int fd)
     length = sizeof there.as;
     if (getpeername(fd, &there.as.any, &length) == 0 && address_same_host(&here, &there)) {
         set(fd, SOL_SOCKET, SO_SNDBUF, LOCAL_SEND_BYTES);
+        /* Nothing is ever congested inside a host; a pacing algorithm (bbr) costs a timer a message there. */
+        static const char reno[] = "reno";
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof reno - 1);
     }
 }
