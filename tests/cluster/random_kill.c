@@ -29,13 +29,6 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 struct round {
     uint64_t seed;
     unsigned size, victims; /* victims: a set of ranks */
@@ -161,12 +154,13 @@ static int work_until_the_end(unsigned rank, void *context)
     PEER_CHECK(write(round->started[1], "x", 1) == 1, "write");
     for (unsigned number = 0;; number++) {
         const struct step step = choose(round, rank, number);
-        double start = now_s();
+        double start = peer_now_s();
         kolo_status status = one_step(comm, queue, &step, out, in);
         if (status != KOLO_OK) {
             PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
             PEER_CHECK(names_a_victim(round), "victims are %x", round->victims);
-            PEER_CHECK(now_s() - start < LIMIT_S + CROWD_S, "it took %.2f s", now_s() - start);
+            PEER_CHECK(peer_now_s() - start < LIMIT_S + CROWD_S, "it took %.2f s",
+                       peer_now_s() - start);
             break;
         }
     }

@@ -82,7 +82,7 @@ pid_t peers_pid(const struct peers *peers, unsigned rank)
     return peers->pid[rank];
 }
 
-static double seconds_now(void)
+double peer_now_s(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -120,9 +120,9 @@ void peers_wait(struct peers *peers, double limit_s, int *status)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, &before);
-    double deadline_s = seconds_now() + limit_s;
+    double deadline_s = peer_now_s() + limit_s;
     unsigned left = 0;
-    while ((left = reap(peers)) > 0 && seconds_now() < deadline_s) {
+    while ((left = reap(peers)) > 0 && peer_now_s() < deadline_s) {
         const struct timespec most = {.tv_nsec = 50 * 1000 *
                                                  1000}; /* several ends may come as one signal */
         sigtimedwait(&child, NULL, &most);
@@ -156,4 +156,9 @@ kolo_comm *peer_open(void)
     kolo_status status = kolo_open(&comm, NULL);
     PEER_CHECK(status == KOLO_OK, "kolo_open: %s", kolo_status_name(status));
     return comm;
+}
+
+bool peer_said(const char *what)
+{
+    return strstr(kolo_last_error(), what) != NULL;
 }

@@ -44,6 +44,12 @@ void peers_wait(struct peers *peers, double limit_s, int *status);
 void peers_run(unsigned n, peer_body *body, void *context, const char *const *environment,
                double limit_s);
 
+/** Monotonic time in seconds. */
+double peer_now_s(void);
+
+/** Does the explanation of this thread's last error contain `what`? */
+bool peer_said(const char *what);
+
 /** Open a communicator in a peer, or fail the test. */
 kolo_comm *peer_open(void);
 

@@ -18,18 +18,6 @@
 
 #define COUNT (1 << 20)
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static bool said(const char *what)
-{
-    return strstr(kolo_last_error(), what) != NULL;
-}
-
 /* ---- a peer is killed ---- */
 
 struct killing {
@@ -48,21 +36,21 @@ static int reduce_until_killed(unsigned rank, void *context)
         if (rank == killing->victim && i == 3) {
             PEER_CHECK(write(killing->ready[1], "x", 1) == 1, "write");
         }
-        double start = now_s();
+        double start = peer_now_s();
         kolo_status status = kolo_all_reduce(comm, out, in, COUNT, KOLO_F32, KOLO_SUM, NULL);
         if (status != KOLO_OK) {
             PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
-            PEER_CHECK(said(name), "the culprit is %s", name);
-            PEER_CHECK(now_s() - start < 2.0, "it took %.2f s", now_s() - start);
+            PEER_CHECK(peer_said(name), "the culprit is %s", name);
+            PEER_CHECK(peer_now_s() - start < 2.0, "it took %.2f s", peer_now_s() - start);
             break;
         }
     }
-    double start = now_s();
+    double start = peer_now_s();
     PEER_CHECK(kolo_all_reduce(comm, out, in, 1, KOLO_F32, KOLO_SUM, NULL) == KOLO_ERR_PEER_LOST,
                "it stays so");
-    PEER_CHECK(said(name), "the culprit is still %s", name);
+    PEER_CHECK(peer_said(name), "the culprit is still %s", name);
     PEER_CHECK(kolo_close(comm) == KOLO_OK, "close");
-    PEER_CHECK(now_s() - start < 1.5, "closing took %.2f s", now_s() - start);
+    PEER_CHECK(peer_now_s() - start < 1.5, "closing took %.2f s", peer_now_s() - start);
     free(in);
     free(out);
     return 0;
@@ -142,7 +130,7 @@ static int call_something_else(unsigned rank, void *context)
     kolo_comm *comm = peer_open();
     float *in = calloc(COUNT * 4, sizeof *in), *out = calloc(COUNT * 4, sizeof *out);
     kolo_status status = kolo_barrier(comm, NULL);
-    double start = now_s();
+    double start = peer_now_s();
     if (status ==
         KOLO_OK) { /* else the others have left the barrier, differ already, and said so */
         status = differ(comm, rank == 1, difference, out, in);
@@ -152,9 +140,9 @@ static int call_something_else(unsigned rank, void *context)
     }
     PEER_CHECK(status == KOLO_ERR_MISMATCH, "difference %d: %s", (int)difference,
                kolo_status_name(status));
-    PEER_CHECK(said(words[difference]), "difference %d", (int)difference);
-    PEER_CHECK(said("rank 1 called"), "both are named");
-    PEER_CHECK(now_s() - start < 5, "it took %.2f s", now_s() - start);
+    PEER_CHECK(peer_said(words[difference]), "difference %d", (int)difference);
+    PEER_CHECK(peer_said("rank 1 called"), "both are named");
+    PEER_CHECK(peer_now_s() - start < 5, "it took %.2f s", peer_now_s() - start);
     free(in);
     free(out);
     kolo_close(comm);
@@ -184,13 +172,13 @@ static int one_stays_away(unsigned rank, void *context)
         PEER_CHECK(read(leave[0], &byte, 1) == 0, "the others are done when their ends are closed");
     } else {
         close(leave[0]);
-        double start = now_s();
+        double start = peer_now_s();
         float value = 1, sum = 0;
         kolo_status status = kolo_all_reduce(comm, &sum, &value, 1, KOLO_F32, KOLO_SUM, NULL);
         PEER_CHECK(status == KOLO_ERR_TIMEOUT, "%s", kolo_status_name(status));
-        PEER_CHECK(said("rank 2"), "who is waited for");
-        PEER_CHECK(said("KOLO_TIMEOUT"), "the cure");
-        PEER_CHECK(now_s() - start < 8, "it took %.2f s", now_s() - start);
+        PEER_CHECK(peer_said("rank 2"), "who is waited for");
+        PEER_CHECK(peer_said("KOLO_TIMEOUT"), "the cure");
+        PEER_CHECK(peer_now_s() - start < 8, "it took %.2f s", peer_now_s() - start);
     }
     kolo_close(comm);
     return 0;
@@ -227,7 +215,7 @@ static int one_leaves(unsigned rank, void *context)
     if (rank != 1) {
         kolo_status status = kolo_barrier(comm, NULL);
         PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
-        PEER_CHECK(said("rank 1") && said("closed the communicator"), "who and why");
+        PEER_CHECK(peer_said("rank 1") && peer_said("closed the communicator"), "who and why");
     }
     kolo_close(comm);
     return 0;
@@ -263,7 +251,7 @@ static int one_aborts(unsigned rank, void *context)
     if (rank != 2) { /* which never comes */
         kolo_status status = kolo_barrier(comm, NULL);
         PEER_CHECK(status == KOLO_ERR_ABORTED, "%s", kolo_status_name(status));
-        PEER_CHECK(said("rank 0"), "who");
+        PEER_CHECK(peer_said("rank 0"), "who");
     } else {
         PEER_CHECK(kolo_abort(NULL) == KOLO_ERR_ARGUMENT, "NULL");
         kolo_status status = KOLO_OK;
@@ -300,7 +288,7 @@ static int open_in_vain(unsigned rank, void *context)
     kolo_status status = kolo_open(&comm, NULL);
     PEER_CHECK(status == KOLO_ERR_TIMEOUT, "%s", kolo_status_name(status));
     PEER_CHECK(comm == NULL, "assigned on success only");
-    PEER_CHECK(said("missing: rank 2"), "who");
+    PEER_CHECK(peer_said("missing: rank 2"), "who");
     return 0;
 }
 

@@ -19,18 +19,6 @@
 
 static const char *const quiet[] = {"KOLO_LOG=none", NULL};
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static bool said(const char *what)
-{
-    return strstr(kolo_last_error(), what) != NULL;
-}
-
 /* Each operation doubles what the one before has left: only the right order gives the right number. */
 static int one_after_the_other(unsigned rank, void *context)
 {
@@ -85,15 +73,15 @@ static int wait_for_the_late(unsigned rank, void *context)
         OK(kolo_barrier(comm, queue));
         OK(kolo_queue_poll(queue, &done));
         PEER_CHECK(done == 0, "rank 0 is not there");
-        double start = now_s();
+        double start = peer_now_s();
         PEER_CHECK(kolo_queue_wait(queue, 0.2) == KOLO_ERR_TIMEOUT, "not yet");
-        PEER_CHECK(now_s() - start >= 0.19, "%.3f s", now_s() - start);
-        PEER_CHECK(said("1 operations") && said("0.2 s"), "what it says");
+        PEER_CHECK(peer_now_s() - start >= 0.19, "%.3f s", peer_now_s() - start);
+        PEER_CHECK(peer_said("1 operations") && peer_said("0.2 s"), "what it says");
         PEER_CHECK(kolo_queue_wait(queue, 0) == KOLO_ERR_TIMEOUT, "not yet");
         PEER_CHECK(write(go[1], &byte, 1) == 1, "write");
     }
     OK(kolo_queue_wait(queue, 20));
-    for (double start = now_s(); done != 1 && now_s() - start < 20;) {
+    for (double start = peer_now_s(); done != 1 && peer_now_s() - start < 20;) {
         OK(kolo_queue_poll(queue, &done));
     }
     PEER_CHECK(done == 1, "done");
@@ -184,9 +172,9 @@ static int differ(unsigned rank, void *context)
     OK(kolo_barrier(comm, queue));
     kolo_status status = kolo_queue_wait(queue, -1);
     PEER_CHECK(status == KOLO_ERR_MISMATCH, "%s", kolo_status_name(status));
-    PEER_CHECK(said("count"), "what differs");
+    PEER_CHECK(peer_said("count"), "what differs");
     PEER_CHECK(kolo_queue_poll(queue, &done) == KOLO_ERR_MISMATCH && done == 1, "poll");
-    PEER_CHECK(said("count"), "poll explains, too");
+    PEER_CHECK(peer_said("count"), "poll explains, too");
     PEER_CHECK(kolo_queue_wait(queue, 0) == KOLO_ERR_MISMATCH, "it stays so");
     OK(kolo_queue_wait(clean, -1)); /* nothing of this queue has failed */
     PEER_CHECK(kolo_barrier(comm, NULL) == KOLO_ERR_MISMATCH, "the communicator has failed");
@@ -219,7 +207,7 @@ static int wrong_queue(unsigned rank, void *context)
     kolo_queue *queue = NULL;
     OK(kolo_queue_create(&queue, one));
     PEER_CHECK(kolo_barrier(two, queue) == KOLO_ERR_ARGUMENT, "another communicator's");
-    PEER_CHECK(said("another communicator"), "the cause");
+    PEER_CHECK(peer_said("another communicator"), "the cause");
     OK(kolo_barrier(two, NULL));
     OK(kolo_barrier(one, queue));
     OK(kolo_queue_destroy(queue));
@@ -296,9 +284,9 @@ static int close_with_work(unsigned rank, void *context)
         }
         PEER_CHECK(kolo_queue_wait(queue, 0.05) == KOLO_ERR_TIMEOUT, "rank 0 does not join");
         OK(kolo_abort(comm));
-        double start = now_s();
+        double start = peer_now_s();
         PEER_CHECK(kolo_queue_wait(queue, 5) == KOLO_ERR_ABORTED, "it ends");
-        PEER_CHECK(now_s() - start < 2, "in time: %.2f s", now_s() - start);
+        PEER_CHECK(peer_now_s() - start < 2, "in time: %.2f s", peer_now_s() - start);
         PEER_CHECK(kolo_queue_destroy(queue) == KOLO_ERR_ABORTED, "destroy");
         PEER_CHECK(write(over[1], &byte, 1) == 1, "write");
     } else {
@@ -327,9 +315,9 @@ static int only_close_with_work(unsigned rank, void *context)
         for (int i = 0; i < 50; i++) {
             OK(kolo_all_reduce(comm, buffer, buffer, 1000, KOLO_F32, KOLO_SUM, queue));
         }
-        double start = now_s();
+        double start = peer_now_s();
         OK(kolo_close(comm));
-        PEER_CHECK(now_s() - start < 1.5, "closing took %.2f s", now_s() - start);
+        PEER_CHECK(peer_now_s() - start < 1.5, "closing took %.2f s", peer_now_s() - start);
         PEER_CHECK(write(over[1], &byte, 1) == 1, "write");
     } else {
         PEER_CHECK(read(over[0], &byte, 1) == 1, "read");

@@ -18,18 +18,6 @@
 
 #define COUNT ((size_t)16 << 20)
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static bool said(const char *what)
-{
-    return strstr(kolo_last_error(), what) != NULL;
-}
-
 /* ---- timers of a transport are not progress ---- */
 
 static int send_to_a_stopped_peer(unsigned rank, void *context)
@@ -42,11 +30,11 @@ static int send_to_a_stopped_peer(unsigned rank, void *context)
     if (rank == 1) {
         raise(SIGSTOP);
     }
-    double start = now_s();
+    double start = peer_now_s();
     kolo_status status = kolo_all_reduce(comm, out, in, COUNT, KOLO_F32, KOLO_SUM, NULL);
     PEER_CHECK(status == KOLO_ERR_TIMEOUT, "%s", kolo_status_name(status));
-    PEER_CHECK(said("rank 1"), "who is waited for");
-    PEER_CHECK(now_s() - start < 7, "it took %.2f s", now_s() - start);
+    PEER_CHECK(peer_said("rank 1"), "who is waited for");
+    PEER_CHECK(peer_now_s() - start < 7, "it took %.2f s", peer_now_s() - start);
     kolo_close(comm);
     free(in);
     free(out);
@@ -85,7 +73,7 @@ static int abort_in_the_flow(unsigned rank, void *context)
     PEER_CHECK(in != NULL && out != NULL, "no memory");
     PEER_CHECK(kolo_barrier(comm, NULL) == KOLO_OK, "barrier");
     pthread_t thread;
-    double start = now_s();
+    double start = peer_now_s();
     if (rank == 0) {
         PEER_CHECK(pthread_create(&thread, NULL, abort_soon, comm) == 0, "thread");
     }
@@ -94,8 +82,8 @@ static int abort_in_the_flow(unsigned rank, void *context)
         status = kolo_all_reduce(comm, out, in, COUNT * 4, KOLO_F16, KOLO_SUM, NULL);
     }
     PEER_CHECK(status == KOLO_ERR_ABORTED, "%s", kolo_status_name(status));
-    PEER_CHECK(said("rank 0"), "who");
-    PEER_CHECK(now_s() - start < 1.5, "it took %.2f s", now_s() - start);
+    PEER_CHECK(peer_said("rank 0"), "who");
+    PEER_CHECK(peer_now_s() - start < 1.5, "it took %.2f s", peer_now_s() - start);
     if (rank == 0) {
         pthread_join(thread, NULL);
     }
@@ -130,11 +118,11 @@ static int die_and_leave_a_child(unsigned rank, void *context)
         raise(SIGKILL);
     }
     PEER_CHECK(kolo_barrier(comm, NULL) == KOLO_OK, "barrier");
-    double start = now_s();
+    double start = peer_now_s();
     kolo_status status = kolo_barrier(comm, NULL);
     PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
-    PEER_CHECK(said("rank 1"), "who");
-    PEER_CHECK(now_s() - start < 2, "it took %.2f s", now_s() - start);
+    PEER_CHECK(peer_said("rank 1"), "who");
+    PEER_CHECK(peer_now_s() - start < 2, "it took %.2f s", peer_now_s() - start);
     kolo_close(comm);
     return 0;
 }
