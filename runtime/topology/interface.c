@@ -38,7 +38,8 @@ static uint32_t ask_driver(const char *name)
     request.ifr_data = (void *)&command;
     bool told = ioctl(fd, SIOCETHTOOL, &request) == 0;
     close(fd);
-    uint32_t speed = ethtool_cmd_speed(&command);
+    uint32_t speed = (uint32_t)command.speed_hi << 16 |
+                     command.speed; /* the header's own helper shifts an int */
     return told && speed != (uint32_t)SPEED_UNKNOWN && speed != UINT16_MAX ? speed : 0;
 }
 
