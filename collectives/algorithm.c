@@ -12,6 +12,7 @@
 #define DIRECT_RANKS_MAX 256
 #define DIRECT_BYTES_MAX (256 * KIB)        /* a slot is a whole vector */
 #define DIRECT_SCATTER_BYTES_MAX (16 * MIB) /* all slots together are one vector */
+#define TREE_BYTES_MAX (128 * KIB)          /* the root sends a vector to every child */
 
 static const struct algorithm rows[] = {
     {.name = "ring",
@@ -23,6 +24,15 @@ static const struct algorithm rows[] = {
      .emit = ring_all_reduce,
      .seconds = ring_all_reduce_seconds,
      .sent_fraction = ring_all_reduce_sent},
+    {.name = "tree",
+     .collective = COLLECTIVE_ALL_REDUCE,
+     .what = "one binomial tree, up and down: the fewest messages",
+     .size_max = SCHEDULE_RANKS_MAX,
+     .bytes_max = TREE_BYTES_MAX,
+     .bounds = tree_bounds,
+     .emit = tree_all_reduce,
+     .seconds = tree_all_reduce_seconds,
+     .sent_fraction = tree_all_reduce_sent},
     {.name = "double-tree",
      .collective = COLLECTIVE_ALL_REDUCE,
      .what = "two binary trees, half of the vector each (Sanders, Speck & Traeff 2009)",

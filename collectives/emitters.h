@@ -25,6 +25,12 @@ emitter_seconds double_tree_all_reduce_seconds, double_tree_broadcast_seconds,
     double_tree_reduce_seconds;
 emitter_sent double_tree_all_reduce_sent, double_tree_broadcast_sent, double_tree_reduce_sent;
 
+/* tree.c: one binomial tree, up and down; the fewest messages. */
+emitter_bounds tree_bounds;
+emitter tree_all_reduce;
+emitter_seconds tree_all_reduce_seconds;
+emitter_sent tree_all_reduce_sent;
+
 /* direct.c: everyone to everyone (or the root) in one step, folded in rank order. */
 emitter_bounds direct_bounds;
 emitter direct_all_reduce, direct_reduce_scatter, direct_all_gather, direct_broadcast,

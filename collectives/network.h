@@ -13,6 +13,8 @@ struct network_uniform {
     double link_Bps; /* of one link, one direction; 0: not limited */
     double port_Bps; /* of a node, all its links together, each direction; 0: not limited */
     double reduce_Bps; /* input bytes folded into an accumulator; 0: costs nothing */
+    double
+        crowd; /* ranks that take turns on a processor; 0: each has its own. Asked only when choosing an algorithm */
 };
 
 #endif

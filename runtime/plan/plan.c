@@ -10,6 +10,9 @@
 #include "runtime/base/status.h"
 
 #define CHOICES 64 /* one for every power of two of bytes: the cost model is asked once each */
+#define CROWD_RANKS_MAX 64 /* larger groups: messages are not counted */
+#define CLEARLY                                                                                    \
+    0.95 /* estimates are no better than this: of equals, the row that stands first is kinder to caches */
 
 struct plans {
     uint32_t rank, size;
@@ -21,6 +24,16 @@ struct plans {
     const struct plan *last; /* the one that was used last */
 };
 
+/* Is this the first row of its name? */
+static bool is_first(const struct algorithm *table, unsigned row)
+{
+    unsigned first = 0;
+    while (strcmp(table[first].name, table[row].name) != 0) {
+        first++;
+    }
+    return first == row;
+}
+
 static kolo_status check_forced(const char *forced)
 {
     unsigned count = 0;
@@ -30,8 +43,7 @@ static kolo_status check_forced(const char *forced)
         if (strcmp(table[i].name, forced) == 0) {
             return KOLO_OK;
         }
-        if (strstr(names, table[i].name) == NULL &&
-            strlen(names) + strlen(table[i].name) + 3 < sizeof names) {
+        if (is_first(table, i) && strlen(names) + strlen(table[i].name) + 3 < sizeof names) {
             strcat(names, names[0] != '\0' ? ", " : "");
             strcat(names, table[i].name);
         }
@@ -80,10 +92,64 @@ void plans_free(struct plans *plans)
     free(plans);
 }
 
+static bool local(const struct instruction *instruction)
+{
+    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
+}
+
 /* ---- choosing ---- */
 
-static const struct algorithm *cheapest(const struct plans *plans, enum collective collective,
-                                        uint64_t bytes)
+/* What an average rank does: ends of messages, and vectors sent. */
+struct load {
+    double ends, vectors;
+};
+
+static void add_load(struct load *load, const struct schedule *schedule)
+{
+    double ranks = schedule->size, chunks = (double)schedule->blocks * schedule->block_chunks;
+    for (uint32_t i = 0; i < schedule->instructions; i++) {
+        const struct instruction *instruction = &schedule->instruction[i];
+        load->ends += local(instruction) ? 0 : 1 / ranks;
+        if (instruction->kind == INSTRUCTION_SEND && chunks > 0) {
+            load->vectors += instruction->chunks / chunks / ranks;
+        }
+    }
+}
+
+static kolo_status load_of(struct load *load, const struct algorithm *row, uint32_t size)
+{
+    *load = (struct load){0};
+    for (uint32_t rank = 0; rank < size; rank++) {
+        struct schedule *schedule = NULL;
+        kolo_status status = algorithm_build(&schedule, row, rank, size, 0);
+        if (status != KOLO_OK) {
+            return status;
+        }
+        add_load(load, schedule);
+        schedule_free(schedule);
+    }
+    return KOLO_OK;
+}
+
+/* The formula gives every rank a processor: that is the span. Where ranks take turns, the work of all is added: the bound
+ * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. */
+static kolo_status expect(double *seconds, const struct plans *plans, const struct algorithm *row,
+                          uint64_t bytes)
+{
+    const struct network_uniform *network = &plans->network;
+    *seconds = row->seconds(network, plans->size, bytes);
+    if (network->crowd <= 1 || plans->size > CROWD_RANKS_MAX) {
+        return KOLO_OK;
+    }
+    struct load load;
+    kolo_status status = load_of(&load, row, plans->size);
+    double copying = network->link_Bps > 0 ? (double)bytes / network->link_Bps : 0;
+    *seconds += network->crowd * (load.ends * network->overhead_s + load.vectors * copying);
+    return status;
+}
+
+static kolo_status cheapest(const struct algorithm **choice, const struct plans *plans,
+                            enum collective collective, uint64_t bytes)
 {
     unsigned count = 0;
     const struct algorithm *table = algorithm_table(&count);
@@ -95,8 +161,12 @@ static const struct algorithm *cheapest(const struct plans *plans, enum collecti
             bytes > row->bytes_max) {
             continue;
         }
-        double seconds = row->seconds(&plans->network, plans->size, bytes);
-        if (best == NULL || seconds < best_s) {
+        double seconds;
+        kolo_status status = expect(&seconds, plans, row, bytes);
+        if (status != KOLO_OK) {
+            return status;
+        }
+        if (best == NULL || seconds < best_s * CLEARLY) {
             second = best;
             second_s = best_s;
             best = row;
@@ -113,7 +183,8 @@ static const struct algorithm *cheapest(const struct plans *plans, enum collecti
              collective_name(collective), (unsigned long long)bytes, best->name, best_s * 1e6,
              second != NULL ? second->name : "none", second_s * 1e6, plans->network.latency_s * 1e6,
              plans->network.link_Bps / 1e9);
-    return best;
+    *choice = best;
+    return KOLO_OK;
 }
 
 static unsigned bytes_class(uint64_t bytes)
@@ -121,14 +192,15 @@ static unsigned bytes_class(uint64_t bytes)
     return bytes <= 1 ? 0 : 64u - (unsigned)__builtin_clzll(bytes - 1);
 }
 
-static const struct algorithm *choose(struct plans *plans, enum collective collective,
-                                      uint64_t bytes)
+static kolo_status choose(const struct algorithm **algorithm, struct plans *plans,
+                          enum collective collective, uint64_t bytes)
 {
     unsigned class = bytes_class(bytes);
     class = class < CHOICES ? class : CHOICES - 1;
     const struct algorithm **choice = &plans->choice[collective][class];
     if (*choice != NULL) {
-        return *choice;
+        *algorithm = *choice;
+        return KOLO_OK;
     }
     const struct algorithm *forced =
         plans->forced[0] != '\0' ? algorithm_find(collective, plans->forced) : NULL;
@@ -141,17 +213,16 @@ static const struct algorithm *choose(struct plans *plans, enum collective colle
             log_line(LOG_WARN, "%s has no algorithm '%s' for %u ranks: the cost model chooses",
                      collective_name(collective), plans->forced, plans->size);
         }
-        *choice = cheapest(plans, collective, (uint64_t)1 << class);
+        kolo_status status = cheapest(choice, plans, collective, (uint64_t)1 << class);
+        if (status != KOLO_OK) {
+            return status;
+        }
     }
-    return *choice;
+    *algorithm = *choice;
+    return KOLO_OK;
 }
 
 /* ---- building ---- */
-
-static bool local(const struct instruction *instruction)
-{
-    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
-}
 
 /* Chain the instructions of each lane. `last` has a place for every (peer, lane, direction). */
 static void chain(struct plan *plan, uint32_t *last)
@@ -289,7 +360,11 @@ static const struct plan *find(const struct plans *plans, const struct algorithm
 kolo_status plans_get(const struct plan **plan, struct plans *plans, enum collective collective,
                       uint64_t bytes, uint32_t root)
 {
-    const struct algorithm *algorithm = choose(plans, collective, bytes);
+    const struct algorithm *algorithm = NULL;
+    kolo_status status = choose(&algorithm, plans, collective, bytes);
+    if (status != KOLO_OK) {
+        return status;
+    }
     if (plans->last != NULL && plans->last->algorithm == algorithm && plans->last->root == root) {
         *plan = plans->last;
         return KOLO_OK;
@@ -297,7 +372,7 @@ kolo_status plans_get(const struct plan **plan, struct plans *plans, enum collec
     const struct plan *found = find(plans, algorithm, root);
     if (found == NULL) {
         struct plan fresh;
-        kolo_status status = build(&fresh, plans, algorithm, root);
+        status = build(&fresh, plans, algorithm, root);
         if (status != KOLO_OK) {
             return status;
         }

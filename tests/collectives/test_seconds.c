@@ -22,7 +22,8 @@ static void compare(const struct algorithm *algorithm, const struct network_unif
     struct simulation simulation = {0};
     assert_int_equal(simulate(&simulation, &network, algorithm, 0, bytes), KOLO_OK);
     double formula = algorithm->seconds(uniform, size, bytes);
-    double most = bytes >= LARGE_BYTES ? allowed->large : allowed->any;
+    double most =
+        bytes >= LARGE_BYTES && bytes <= algorithm->bytes_max ? allowed->large : allowed->any;
     if (fabs(formula - simulation.seconds) > most * simulation.seconds) {
         fail_msg("%s by %s, %u ranks, %llu bytes: the formula says %g s, the simulator %g s",
                  collective_name(algorithm->collective), algorithm->name, size,

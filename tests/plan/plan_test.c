@@ -109,6 +109,26 @@ static void what_cannot_be_forced_is_chosen(void **state)
     plans_free(free_choice);
 }
 
+static const char *chosen(unsigned processors, uint64_t bytes)
+{
+    const struct network_uniform network = costs_of(COSTS_LOOPBACK, 4, processors, 0);
+    struct plans *plans = NULL;
+    assert_int_equal(plans_create(&plans, 0, 4, &network, NULL), KOLO_OK);
+    const char *name = get(plans, COLLECTIVE_ALL_REDUCE, bytes, 0)->algorithm->name;
+    plans_free(plans);
+    return name;
+}
+
+/* Where ranks take turns on processors, messages cost more than steps do. */
+static void crowded_ranks_send_few_messages(void **state)
+{
+    (void)state;
+    assert_string_equal(chosen(4, 8), "direct");
+    assert_string_equal(chosen(2, 8), "tree");
+    assert_string_equal(chosen(4, 64 << 20), "ring");
+    assert_string_equal(chosen(2, 64 << 20), "ring");
+}
+
 static void an_unknown_name_is_refused_with_those_that_exist(void **state)
 {
     (void)state;
@@ -192,6 +212,7 @@ int main(void)
         cmocka_unit_test(small_and_large_are_done_differently),
         cmocka_unit_test(an_algorithm_may_be_forced),
         cmocka_unit_test(what_cannot_be_forced_is_chosen),
+        cmocka_unit_test(crowded_ranks_send_few_messages),
         cmocka_unit_test(an_unknown_name_is_refused_with_those_that_exist),
         cmocka_unit_test(every_instruction_is_on_one_chain),
         cmocka_unit_test(a_full_cache_forgets_the_oldest),

@@ -9,7 +9,7 @@
 
 #include "transport/tcp/port.h"
 
-#define HELLO_VERSION 1
+#define HELLO_VERSION 2
 #define HELLO_BYTES 128       /* a hello of this version */
 #define HELLO_BYTES_MAX 512   /* a hello of any version */
 #define HELLO_HEAD_BYTES 8    /* what is the same in every version */
