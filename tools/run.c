@@ -98,8 +98,8 @@ static int prepare(struct run *run)
 {
     unsigned peers;
     int status = settle_places(run, &peers);
-    if (status == 0 && run->options.bind_cores) {
-        status = run_bind_make(&run->bind, peers);
+    if (status == 0 && run->options.bind != RUN_BIND_NONE) {
+        status = run_bind_make(&run->bind, peers, run->options.bind);
     }
     if (status == 0) {
         run->peer = calloc(peers, sizeof *run->peer);

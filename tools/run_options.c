@@ -27,7 +27,10 @@ static const char help[] =
     "29400 to 30399, by run)\n"
     "      --env NAME[=VALUE] give the peers a variable; on other hosts they get only these and "
     "those named KOLO_*\n"
-    "      --bind none|core   let each peer run on one core of its own (default: none)\n"
+    "      --bind none|core|share  let each peer run on one core of its own, or, with share, on "
+    "core\n"
+    "                         RANK modulo the number of cores, where there are more peers "
+    "(default: none)\n"
     "      --no-prefix        do not write \"[rank] \" before each line: the peers write to the "
     "terminal themselves\n"
     "      --on-failure kill|wait  when one fails: end the others after the grace time, or leave "
@@ -75,6 +78,19 @@ static int read_word(bool *value, const char *option, const char *yes, const cha
     }
     *value = strcmp(optarg, yes) == 0;
     return 0;
+}
+
+static int read_bind(enum run_binding *bind)
+{
+    static const char *const words[] = {
+        [RUN_BIND_NONE] = "none", [RUN_BIND_CORE] = "core", [RUN_BIND_SHARE] = "share"};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(optarg, words[i]) == 0) {
+            *bind = (enum run_binding)i;
+            return 0;
+        }
+    }
+    return command_usage(&command_run, "--bind %s is none of: none, core, share", optarg);
 }
 
 static int read_grace(double *grace_s)
@@ -134,7 +150,7 @@ static int take(struct run_options *options, int option, const char *argument)
     case OPTION_ENV:
         return add_variable(options);
     case OPTION_BIND:
-        return read_word(&options->bind_cores, "--bind", "core", "none");
+        return read_bind(&options->bind);
     case OPTION_NO_PREFIX:
         options->prefix = false;
         return 0;
@@ -163,8 +179,8 @@ static int check(const struct run_options *options)
                              "--port and --ssh are for --hosts: on this machine the peers "
                              "choose free ports by themselves");
     }
-    if (options->hosts != NULL && options->bind_cores) {
-        return command_usage(&command_run, "--bind core is for this machine only, not for --hosts");
+    if (options->hosts != NULL && options->bind != RUN_BIND_NONE) {
+        return command_usage(&command_run, "--bind is for this machine only, not for --hosts");
     }
     return 0;
 }

@@ -53,6 +53,7 @@ static void describe_self(struct member *self, const struct settings *settings,
     self->pid = (uint32_t)getpid();
     self->transports = settings->transports;
     memcpy(self->host, topology->host, sizeof self->host);
+    self->processor_set = topology->processor_set;
     if (gethostname(self->hostname, sizeof self->hostname - 1) != 0 || self->hostname[0] == '\0') {
         strcpy(self->hostname, "unknown");
     }
@@ -61,12 +62,16 @@ static void describe_self(struct member *self, const struct settings *settings,
 
 /* ---- what the group is like ---- */
 
-static unsigned local_peers(const struct group *group)
+/* How many of the group take turns on this process's processors. Sets that differ (each bound to a core of its own) are taken
+ * to have none in common. */
+static unsigned sharing_peers(const struct group *group)
 {
     const struct member *self = &group->member[group->rank];
     unsigned peers = 0;
     for (uint32_t rank = 0; rank < group->size; rank++) {
-        peers += memcmp(group->member[rank].host, self->host, sizeof self->host) == 0;
+        const struct member *other = &group->member[rank];
+        peers += memcmp(other->host, self->host, sizeof self->host) == 0 &&
+                 other->processor_set == self->processor_set;
     }
     return peers;
 }
@@ -74,7 +79,7 @@ static unsigned local_peers(const struct group *group)
 static struct network_uniform figures(const kolo_comm *comm, const struct topology *topology)
 {
     const struct group *group = &comm->group;
-    unsigned local = local_peers(group);
+    unsigned sharing = sharing_peers(group);
     struct network_uniform worst = {0};
     const struct member *self = &group->member[group->rank];
     double rate_Bps = self->addresses > 0 ? interface_rate_Bps(&self->address[0].as.any) : 0;
@@ -86,7 +91,7 @@ static struct network_uniform figures(const kolo_comm *comm, const struct topolo
                            TOPOLOGY_HOST_BYTES) == 0;
         bool shared = strcmp(wires_name(comm->wires.row[rank]), "shm") == 0;
         enum costs_wire wire = shared ? COSTS_SHARED_MEMORY : here ? COSTS_LOOPBACK : COSTS_NETWORK;
-        struct network_uniform costs = costs_of(wire, local, topology->processors, rate_Bps);
+        struct network_uniform costs = costs_of(wire, sharing, topology->processors, rate_Bps);
         costs_worst(&worst, &costs);
     }
     return worst;
@@ -149,7 +154,7 @@ static kolo_status connect_peers(kolo_comm *comm, const struct settings *setting
         return status;
     }
     const struct engine_config engine_config = {
-        .spin_ns = topology_spin_ns(topology, local_peers(&comm->group)),
+        .spin_ns = topology_spin_ns(topology, sharing_peers(&comm->group)),
         .timeout_ns = settings->timeout_ns};
     status = engine_open(&comm->engine, &comm->group, &comm->wires, &engine_config);
     struct network_uniform network = figures(comm, topology);

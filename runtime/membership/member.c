@@ -47,6 +47,7 @@ void member_put(struct wire_writer *writer, const struct member *member)
     wire_put_u32(writer, member->size);
     wire_put_u32(writer, member->pid);
     wire_put_u32(writer, member->transports);
+    wire_put_u64(writer, member->processor_set);
     wire_put_blob(writer, member->hostname, strlen(member->hostname));
     wire_put_u8(writer, (uint8_t)member->addresses);
     for (uint32_t i = 0; i < member->addresses; i++) {
@@ -63,6 +64,7 @@ void member_get(struct wire_reader *reader, struct member *member)
     member->size = wire_get_u32(reader);
     member->pid = wire_get_u32(reader);
     member->transports = wire_get_u32(reader);
+    member->processor_set = wire_get_u64(reader);
     wire_get_text(reader, member->hostname, sizeof member->hostname);
     member->addresses = wire_get_u8(reader);
     if (member->addresses > PORT_ADDRESSES_MAX || member->rank < -1) {

@@ -16,6 +16,7 @@
 struct member {
     uint8_t id[TRANSPORT_ID_BYTES];    /* random, new in every kolo_open */
     uint8_t host[TOPOLOGY_HOST_BYTES]; /* the running kernel */
+    uint64_t processor_set;            /* which processors of the host it may use (topology.h) */
     int32_t rank;                      /* -1: to be agreed; a rank once the group is formed */
     uint32_t size;                     /* how many peers it expects */
     uint32_t pid;

@@ -61,9 +61,19 @@ static uint64_t cache_bytes(hwloc_topology_t hwloc, hwloc_obj_type_t type)
     return cache == NULL ? 0 : cache->attr->cache.size;
 }
 
+/* FNV-1a over the numbers of the processors. */
+static uint64_t hash_of(hwloc_const_bitmap_t set)
+{
+    uint64_t hash = 0xcbf29ce484222325ULL;
+    for (int i = hwloc_bitmap_first(set); i >= 0; i = hwloc_bitmap_next(set, i)) {
+        hash = (hash ^ (unsigned)i) * 0x100000001b3ULL;
+    }
+    return hash;
+}
+
 /* Processors in both the machine's allowed set and this process's binding. A topology from elsewhere (XML, synthetic) has
  * no binding. */
-static unsigned allowed_processors(hwloc_topology_t hwloc)
+static void read_allowed(struct topology *topology, hwloc_topology_t hwloc)
 {
     hwloc_bitmap_t set = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(hwloc));
     hwloc_bitmap_t bound = hwloc_bitmap_alloc();
@@ -74,10 +84,11 @@ static unsigned allowed_processors(hwloc_topology_t hwloc)
             hwloc_bitmap_and(set, set, bound);
         }
         count = hwloc_bitmap_weight(set);
+        topology->processor_set = hash_of(set);
     }
     hwloc_bitmap_free(bound);
     hwloc_bitmap_free(set);
-    return count > 0 ? (unsigned)count : 1;
+    topology->processors = count > 0 ? (unsigned)count : 1;
 }
 
 static unsigned within_quota(unsigned processors)
@@ -123,7 +134,7 @@ static kolo_status read_machine(struct topology *topology)
                     xml != NULL ? xml : "this machine", strerror(error));
     }
     topology->processors_online = count_of(hwloc, HWLOC_OBJ_PU);
-    topology->processors = allowed_processors(hwloc);
+    read_allowed(topology, hwloc);
     if (hwloc_topology_is_thissystem(hwloc)) {
         topology->processors = within_quota(topology->processors);
     }

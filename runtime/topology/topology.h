@@ -12,7 +12,9 @@
 struct topology {
     uint8_t host
         [TOPOLOGY_HOST_BYTES]; /* the running kernel: from /proc/sys/kernel/random/boot_id; all zero if unreadable */
-    unsigned processors;        /* that this process may run on (affinity and cgroup) */
+    unsigned processors; /* that this process may run on (affinity and cgroup) */
+    uint64_t
+        processor_set; /* a hash of which ones: processes that may use the same ones have the same */
     unsigned processors_online; /* of the machine */
     unsigned packages, numa_nodes, cores;
     uint64_t l2_bytes, l3_bytes; /* of one; 0: unknown */
@@ -25,7 +27,7 @@ struct topology {
 kolo_status topology_read(struct topology *topology);
 
 /** How long a waiting thread may spin before it sleeps, in nanoseconds, when `local_peers` processes of this communicator
- *  share this host: 0 if they are more than the processors. KOLO_SPIN_US overrides. */
+ *  share this process's processors: 0 if they are more than those. KOLO_SPIN_US overrides. */
 uint64_t topology_spin_ns(const struct topology *topology, unsigned local_peers);
 
 #endif

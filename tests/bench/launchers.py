@@ -1,10 +1,12 @@
 """The contestants: how kolo and each MPI are started for a sweep of all-reduces, and what they print.
 
+Every contestant's ranks are bound to cores, in turn where there are more ranks than cores: else where the scheduler happens to put
+them is what is measured.
 Every contestant runs the same loop (calls timed one by one; per rank the median; the largest over the ranks) on the same
 buffers (malloc, f32, sum, out of place). MPIs are tuned as their documents say:
-  Open MPI: ranks bound to cores where there are enough; vader with CMA for one copy; mpi_yield_when_idle where there are more
-  ranks than cores (FAQ, "Running MPI jobs", "oversubscription").
-  MPICH: bound likewise; MPIR_CVAR_POLLS_BEFORE_YIELD where there are more ranks than cores. Its two ways to all-reduce inside a
+  Open MPI: vader with CMA for one copy; mpi_yield_when_idle where there are more ranks than cores (FAQ, "Running MPI jobs",
+  "oversubscription").
+  MPICH: MPIR_CVAR_POLLS_BEFORE_YIELD where there are more ranks than cores. Its two ways to all-reduce inside a
   node (release_gather, and the general algorithms) take part as two contestants, since each is the faster at some sizes.
 """
 import json
@@ -63,7 +65,7 @@ class Kolo:
         self.name = f"kolo {algorithm}" if algorithm else "kolo"
 
     def times(self, ranks, sweep):
-        bind = ["--bind", "core"] if ranks <= len(os.sched_getaffinity(0)) else []
+        bind = ["--bind", "core" if ranks <= len(os.sched_getaffinity(0)) else "share"]
         more = ["--transport", self.transport] + (["--algorithm", self.algorithm] if self.algorithm else [])
         with tempfile.TemporaryDirectory() as folder:
             document = os.path.join(folder, "perf.json")
@@ -106,7 +108,7 @@ class OpenMpi:
         if ranks <= len(os.sched_getaffinity(0)):
             words += ["--bind-to", "core"]
         else:
-            words += ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
+            words += ["--oversubscribe", "--map-by", "core", "--bind-to", "core:overload-allowed", "--mca", "mpi_yield_when_idle", "1"]
         return read_lines(execute([*words, *sweep_words(self.program, sweep)], self.environment))
 
 
@@ -120,9 +122,8 @@ class Mpich:
     def times(self, ranks, sweep):
         environment = {"MPIR_CVAR_ALLREDUCE_POSIX_INTRA_ALGORITHM": self.algorithm}
         words = ["mpiexec.mpich", "-n", str(ranks)]
-        if ranks <= len(os.sched_getaffinity(0)):
-            words += ["-bind-to", "core"]
-        else:
+        words += ["-bind-to", "core"]
+        if ranks > len(os.sched_getaffinity(0)):
             environment["MPIR_CVAR_POLLS_BEFORE_YIELD"] = "1"
         return read_lines(execute([*words, *sweep_words(self.program, sweep)], environment))
 

@@ -75,7 +75,8 @@ static void feed_wire(const uint8_t *bytes, size_t length)
 
 static size_t sample_member(uint8_t *bytes)
 {
-    struct member member = {.rank = 3, .size = 8, .pid = 77, .transports = 3, .addresses = 2};
+    struct member member = {
+        .rank = 3, .size = 8, .pid = 77, .transports = 3, .processor_set = 9, .addresses = 2};
     strcpy(member.hostname, "host");
     member.address[0].as.v4.sin_family = AF_INET;
     member.address[1].as.v6.sin6_family = AF_INET6;

@@ -34,7 +34,8 @@ static struct port_address address_v6(uint8_t last, uint16_t port)
 /* A member whose identity and host are told by two numbers. */
 static struct member member_of(int32_t rank, uint8_t host, uint8_t id)
 {
-    struct member member = {.rank = rank, .size = 4, .pid = 100u + id, .transports = 3};
+    struct member member = {
+        .rank = rank, .size = 4, .pid = 100u + id, .transports = 3, .processor_set = 5};
     memset(member.id, id, sizeof member.id);
     memset(member.host, host, sizeof member.host);
     snprintf(member.hostname, sizeof member.hostname, "host-%u", host);
@@ -76,6 +77,7 @@ static void assert_same(const struct member *a, const struct member *b)
     assert_int_equal(a->size, b->size);
     assert_int_equal(a->pid, b->pid);
     assert_int_equal(a->transports, b->transports);
+    assert_int_equal(a->processor_set, b->processor_set);
     assert_string_equal(a->hostname, b->hostname);
     assert_int_equal(a->addresses, b->addresses);
     for (uint32_t i = 0; i < a->addresses; i++) {

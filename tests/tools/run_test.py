@@ -142,6 +142,15 @@ class Environment(unittest.TestCase):
         _, out, _ = run("-n", "1", "--bind", "core", "nproc")
         self.assertIn(out, ("[0] 1\n", "[0] 2\n"))  # 2: a core with two hardware threads
 
+    def test_bind_shares_cores_evenly(self):
+        cores = len(os.sched_getaffinity(0))
+        command = "grep Cpus_allowed_list /proc/self/status"
+        _, out, _ = run("-n", str(2 * cores), "--bind", "share", "sh", "-c", command)
+        places = [line.split()[-1] for line in out.splitlines()]
+        self.assertEqual(len(places), 2 * cores)
+        counts = {places.count(place) for place in places}
+        self.assertEqual(len(counts), 1, out)
+
 
 class Ends(unittest.TestCase):
     def test_all_well(self):
@@ -391,13 +400,13 @@ class CommandLine(unittest.TestCase):
             ("--nosuch", "true"): "there is no option --nosuch",
             ("-n", "2", "--grace", "-1", "true"): "--grace -1 is not a number above 0",
             ("-n", "2", "--on-failure", "x", "true"): "--on-failure x is none of: wait, kill",
-            ("-n", "2", "--bind", "x", "true"): "--bind x is none of: core, none",
+            ("-n", "2", "--bind", "x", "true"): "--bind x is none of: none, core, share",
             ("-n", "4096", "--bind", "core", "true"): "but this process may use",
             ("-n", "2", "--port", "1", "true"): "--port and --ssh are for --hosts",
             ("-n", "2", "--env", "=x", "true"): '--env "=x" names no variable',
             ("--hosts", "a,,b", "true"): '"" is not a host',
             ("-n", "3", "--hosts", "a:2", "true"): "3 peers, but --hosts has 2 places",
-            ("--hosts", "a", "--bind", "core", "true"): "--bind core is for this machine only",
+            ("--hosts", "a", "--bind", "core", "true"): "--bind is for this machine only",
         }
         for words, text in refusals.items():
             with self.subTest(words=words):
