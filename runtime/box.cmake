@@ -7,7 +7,7 @@ set(KOLO_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 # Compile options of everything in this tree.
 function(kolo_options target)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/runtime/include)
-    target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+    target_compile_definitions(${target} PRIVATE _GNU_SOURCE $<$<BOOL:${KOLO_HAVE_VERBS}>:KOLO_HAVE_VERBS=1>)
     target_compile_options(${target} PRIVATE ${KOLO_WARNINGS} -ffp-contract=off) # the same figures in every build
     if(KOLO_WERROR)
         target_compile_options(${target} PRIVATE -Werror)

@@ -9,13 +9,14 @@ foreach(option KOLO_VERBS KOLO_CUDA)
     endif()
 endforeach()
 
-# Detection only: the code that uses them is not there yet.
+# Where verbs are found, code that speaks of them is compiled with KOLO_HAVE_VERBS=1 (kolo_options), and the box kolo_verbs exists.
+# 1.11 (rdma-core 34, 2021) brought registration by dma-buf.
 set(KOLO_HAVE_VERBS OFF)
 if(NOT KOLO_VERBS STREQUAL "off")
-    pkg_check_modules(VERBS IMPORTED_TARGET libibverbs librdmacm)
+    pkg_check_modules(VERBS IMPORTED_TARGET libibverbs>=1.11 librdmacm>=1.3)
     set(KOLO_HAVE_VERBS ${VERBS_FOUND})
     if(KOLO_VERBS STREQUAL "on" AND NOT VERBS_FOUND)
-        message(FATAL_ERROR "KOLO_VERBS=on but libibverbs or librdmacm is missing: install libibverbs-dev librdmacm-dev, "
+        message(FATAL_ERROR "KOLO_VERBS=on but libibverbs (1.11) or librdmacm (1.3) is missing: install libibverbs-dev librdmacm-dev, "
                             "or use KOLO_VERBS=off")
     endif()
 endif()

@@ -28,6 +28,9 @@ add_library(kolo_static STATIC ${whole})
 set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
 set_target_properties(kolo_static PROPERTIES OUTPUT_NAME kolo LINKER_LANGUAGE C)
 target_link_libraries(kolo_static INTERFACE Threads::Threads m PkgConfig::HWLOC)
+if(KOLO_HAVE_VERBS)
+    target_link_libraries(kolo_static INTERFACE PkgConfig::VERBS)
+endif()
 add_library(kolo::kolo_static ALIAS kolo_static)
 
 foreach(target kolo kolo_static)
@@ -35,7 +38,7 @@ foreach(target kolo kolo_static)
                                                    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endforeach()
 
-# Two export sets: who links the shared library needs nothing else, who links the static one needs hwloc.
+# Two export sets: who links the shared library needs nothing else, who links the static one needs hwloc and, where they were there, the verbs libraries.
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/kolo)
 install(TARGETS kolo EXPORT kolo-targets)
 install(TARGETS kolo_static EXPORT kolo-static-targets)
@@ -53,6 +56,12 @@ install(FILES ${PROJECT_BINARY_DIR}/kolo-config.cmake ${PROJECT_BINARY_DIR}/kolo
 file(RELATIVE_PATH to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 # hwloc stands in it as a library, not as a package: libkolo.a is linked against the shared libhwloc, whose own
 # dependencies need not have development files here.
-list(JOIN HWLOC_LDFLAGS " " hwloc_flags)
+# The same goes for the verbs libraries.
+set(libraries ${HWLOC_LDFLAGS})
+if(KOLO_HAVE_VERBS)
+    list(APPEND libraries ${VERBS_LDFLAGS})
+endif()
+list(REMOVE_DUPLICATES libraries)
+list(JOIN libraries " " library_flags)
 configure_file(${PROJECT_SOURCE_DIR}/runtime/kolo.pc.in ${PROJECT_BINARY_DIR}/kolo.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/kolo.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -182,6 +182,8 @@ struct link {
 extern const struct transport_ops transport_tcp;
 extern const struct transport_ops transport_shm;
 extern const struct transport_ops transport_sim;
+/* Only where it is built (KOLO_HAVE_VERBS). */
+extern const struct transport_ops transport_verbs;
 
 /** For implementations: does the message that came suit the posted receive? If not, fail the receive as the contract says. */
 static inline bool transfer_suits(struct transfer *receive, const uint8_t *header, size_t length)

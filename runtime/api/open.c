@@ -76,22 +76,32 @@ static unsigned sharing_peers(const struct group *group)
     return peers;
 }
 
+static enum costs_wire wire_to(const kolo_comm *comm, uint32_t rank)
+{
+    const char *name = wires_name(comm->wires.row[rank]);
+    const struct member *member = comm->group.member;
+    bool here = memcmp(member[rank].host, member[comm->group.rank].host, TOPOLOGY_HOST_BYTES) == 0;
+    return strcmp(name, "shm") == 0     ? COSTS_SHARED_MEMORY
+           : strcmp(name, "verbs") == 0 ? COSTS_RDMA
+           : here                       ? COSTS_LOOPBACK
+                                        : COSTS_NETWORK;
+}
+
 static struct network_uniform figures(const kolo_comm *comm, const struct topology *topology)
 {
     const struct group *group = &comm->group;
     unsigned sharing = sharing_peers(group);
     struct network_uniform worst = {0};
     const struct member *self = &group->member[group->rank];
-    double rate_Bps = self->addresses > 0 ? interface_rate_Bps(&self->address[0].as.any) : 0;
+    double tcp_Bps = self->addresses > 0 ? interface_rate_Bps(&self->address[0].as.any) : 0;
+    double verbs_Bps = wires_verbs_rate_Bps(&comm->wires);
     for (uint32_t rank = 0; rank < group->size; rank++) {
         if (rank == group->rank) {
             continue;
         }
-        bool here = memcmp(group->member[rank].host, group->member[group->rank].host,
-                           TOPOLOGY_HOST_BYTES) == 0;
-        bool shared = strcmp(wires_name(comm->wires.row[rank]), "shm") == 0;
-        enum costs_wire wire = shared ? COSTS_SHARED_MEMORY : here ? COSTS_LOOPBACK : COSTS_NETWORK;
-        struct network_uniform costs = costs_of(wire, sharing, topology->processors, rate_Bps);
+        enum costs_wire wire = wire_to(comm, rank);
+        struct network_uniform costs =
+            costs_of(wire, sharing, topology->processors, wire == COSTS_RDMA ? verbs_Bps : tcp_Bps);
         costs_worst(&worst, &costs);
     }
     return worst;
@@ -147,6 +157,8 @@ static kolo_status connect_peers(kolo_comm *comm, const struct settings *setting
                                  const struct topology *topology, uint64_t deadline_ns)
 {
     const struct wires_config wires_config = {.port = comm->port,
+                                              .verbs_devices = settings->verbs_devices,
+                                              .verbs_gid_index = settings->verbs_gid_index,
                                               .peer_timeout_ns = settings->peer_timeout_ns,
                                               .deadline_ns = deadline_ns};
     kolo_status status = wires_open(&comm->wires, &comm->group, &wires_config);

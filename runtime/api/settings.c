@@ -11,6 +11,7 @@
 #define OPEN_TIMEOUT_S 60.0
 #define TIMEOUT_S 300.0
 #define PEER_TIMEOUT_S 10.0
+#define GID_INDEX_MAX 255 /* a GID index has eight bits */
 
 /* A caller compiled against an older, shorter structure is served with the defaults of what it does not know. */
 static kolo_status copy_config(kolo_config *copy, const kolo_config *config)
@@ -74,6 +75,11 @@ kolo_status settings_read(struct settings *settings, const kolo_config *config)
     }
     if (status == KOLO_OK) {
         status = wires_parse(&settings->transports, read_text(copy.transport, "KOLO_TRANSPORT"));
+    }
+    settings->verbs_devices = env_text("KOLO_VERBS_DEVICE");
+    settings->verbs_gid_index = -1;
+    if (status == KOLO_OK) {
+        status = env_int(&settings->verbs_gid_index, "KOLO_VERBS_GID_INDEX", 0, GID_INDEX_MAX);
     }
     settings->algorithm = read_text(copy.algorithm, "KOLO_ALGORITHM");
     settings->interfaces = read_text(copy.interfaces, "KOLO_INTERFACES");

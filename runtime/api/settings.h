@@ -10,9 +10,11 @@
 struct settings {
     struct launch launch;
     uint64_t open_timeout_ns, timeout_ns, peer_timeout_ns;
-    uint32_t transports;    /* bits of wires' rows */
-    const char *algorithm;  /* NULL: the cost model's choice. Borrowed */
-    const char *interfaces; /* NULL: all. Borrowed */
+    uint32_t transports;       /* bits of wires' rows */
+    const char *algorithm;     /* NULL: the cost model's choice. Borrowed */
+    const char *interfaces;    /* NULL: all. Borrowed */
+    const char *verbs_devices; /* NULL: all. Borrowed */
+    int verbs_gid_index;       /* -1: chosen */
 };
 
 /** Read both; the configuration wins. KOLO_ERR_ARGUMENT names the value and the cure. */

@@ -11,7 +11,16 @@
 #include "runtime/base/status.h"
 #include "runtime/membership/notice.h"
 
-static const struct transport_ops *const rows[WIRES_TRANSPORTS] = {&transport_shm, &transport_tcp};
+#ifdef KOLO_HAVE_VERBS
+#include "transport/verbs/verbs.h"
+#define VERBS (&transport_verbs)
+#else
+#define VERBS NULL /* the row stays: its number travels */
+#endif
+
+static const struct transport_ops *const rows[WIRES_TRANSPORTS] = {&transport_shm, VERBS,
+                                                                   &transport_tcp};
+static const char *const names_of_rows[WIRES_TRANSPORTS] = {"shm", "verbs", "tcp"};
 
 #define WHY_BYTES 256
 
@@ -40,12 +49,35 @@ struct wiring {
     struct word *word;      /* [size * WIRES_TRANSPORTS] */
     struct pollfd *fds;     /* [size + 1] */
     char (*why)[WHY_BYTES]; /* [size] why the last transport that was tried does not work */
+    kolo_status made[WIRES_TRANSPORTS];         /* how making each transport ended; and */
+    char made_why[WIRES_TRANSPORTS][WHY_BYTES]; /* why not */
 };
 
 const char *wires_name(unsigned row)
 {
     assert(row < WIRES_TRANSPORTS);
-    return rows[row]->name;
+    return names_of_rows[row];
+}
+
+/* The row of a name; -1: none. */
+static int row_of(const char *name, size_t length)
+{
+    for (int row = 0; row < WIRES_TRANSPORTS; row++) {
+        if (strlen(names_of_rows[row]) == length &&
+            strncmp(names_of_rows[row], name, length) == 0) {
+            return row;
+        }
+    }
+    return -1;
+}
+
+static uint32_t all_rows(void)
+{
+    uint32_t all = 0;
+    for (unsigned row = 0; row < WIRES_TRANSPORTS; row++) {
+        all |= rows[row] != NULL ? 1u << row : 0;
+    }
+    return all;
 }
 
 kolo_status wires_parse(uint32_t *transports, const char *names)
@@ -53,21 +85,24 @@ kolo_status wires_parse(uint32_t *transports, const char *names)
     *transports = 0;
     for (const char *at = names; at != NULL && *at != '\0';) {
         size_t length = strcspn(at, ",");
-        uint32_t before = *transports;
-        for (unsigned row = 0; row < WIRES_TRANSPORTS; row++) {
-            if (strlen(rows[row]->name) == length && strncmp(rows[row]->name, at, length) == 0) {
-                *transports |= 1u << row;
-            }
+        int row = row_of(at, length);
+        if (row < 0) {
+            return fail(
+                KOLO_ERR_ARGUMENT,
+                "there is no transport '%.*s'; KOLO_TRANSPORT takes a list of: shm, verbs, tcp",
+                (int)length, at);
         }
-        if (*transports == before) {
+        if (rows[row] == NULL) {
             return fail(KOLO_ERR_ARGUMENT,
-                        "there is no transport '%.*s'; KOLO_TRANSPORT takes a list of: shm, tcp",
-                        (int)length, at);
+                        "transport '%s' is not in this build of kolo (KOLO_VERBS=off, or its "
+                        "libraries were missing); it has: shm, tcp",
+                        names_of_rows[row]);
         }
+        *transports |= 1u << row;
         at += length + (at[length] == ',');
     }
     if (*transports == 0) {
-        *transports = (1u << WIRES_TRANSPORTS) - 1;
+        *transports = all_rows();
     }
     return KOLO_OK;
 }
@@ -83,7 +118,7 @@ static bool may_use(const struct group *group, uint32_t peer, unsigned row)
 {
     const struct member *self = &group->member[group->rank];
     const struct member *other = &group->member[peer];
-    bool both = (self->transports & other->transports & (1u << row)) != 0;
+    bool both = rows[row] != NULL && (self->transports & other->transports & (1u << row)) != 0;
     bool same_host = memcmp(self->host, other->host, sizeof self->host) == 0;
     return both && peer != group->rank && (rows[row] != &transport_shm || same_host);
 }
@@ -91,14 +126,26 @@ static bool may_use(const struct group *group, uint32_t peer, unsigned row)
 static kolo_status ensure_transport(struct wiring *wiring, unsigned row)
 {
     struct wires *wires = wiring->wires;
-    if (wires->transport[row] != NULL) {
-        return KOLO_OK;
+    if (wires->transport[row] != NULL || wiring->made[row] != KOLO_OK) {
+        return wiring->made[row];
     }
     struct transport_config config = {.peer_timeout_ns = wiring->config->peer_timeout_ns,
                                       .sleeps_alone = true};
     memcpy(config.self, wires->group->member[wires->group->rank].id, sizeof config.self);
-    config.wire = rows[row] == &transport_tcp ? wiring->config->port : NULL;
-    return rows[row]->create(&wires->transport[row], &config);
+#ifdef KOLO_HAVE_VERBS
+    struct verbs_wire verbs = {.wish = {.names = wiring->config->verbs_devices,
+                                        .gid_index = wiring->config->verbs_gid_index}};
+    config.wire = rows[row] == &transport_verbs ? &verbs : NULL;
+#endif
+    if (rows[row] == &transport_tcp) {
+        config.wire = wiring->config->port;
+    }
+    wiring->made[row] = rows[row]->create(&wires->transport[row], &config);
+    if (wiring->made[row] != KOLO_OK) {
+        snprintf(wiring->made_why[row], WHY_BYTES, "%s", kolo_last_error());
+        log_line(LOG_DEBUG, "no %s: %s", names_of_rows[row], wiring->made_why[row]);
+    }
+    return wiring->made[row];
 }
 
 static void give_verdict(struct wiring *wiring, uint32_t peer, unsigned row, bool up)
@@ -137,6 +184,8 @@ static void make_offer(struct wiring *wiring, uint32_t peer, unsigned row)
     }
     if (status != KOLO_OK) {
         wires->link[peer] = NULL;
+        snprintf(wiring->why[peer], WHY_BYTES, "%s: %s", names_of_rows[row],
+                 wiring->made[row] != KOLO_OK ? wiring->made_why[row] : kolo_last_error());
         give_verdict(wiring, peer, row, false);
         return;
     }
@@ -299,8 +348,11 @@ static kolo_status run_round(struct wiring *wiring, unsigned row)
             any = true;
         }
     }
-    kolo_status status = KOLO_OK;
-    while (any && !step_round(wiring, row, &status) && status == KOLO_OK) {
+    /* What the user asked for by name and is not there (KOLO_VERBS_DEVICE) must not turn into another transport in silence. */
+    kolo_status status = wiring->made[row] == KOLO_ERR_ARGUMENT
+                             ? fail_again(KOLO_ERR_ARGUMENT, wiring->made_why[row])
+                             : KOLO_OK;
+    while (any && status == KOLO_OK && !step_round(wiring, row, &status) && status == KOLO_OK) {
         if (clock_now_ns() >= wiring->config->deadline_ns) {
             return too_late(wiring, row);
         }
@@ -409,4 +461,17 @@ bool wires_progress(struct wires *wires)
         }
     }
     return moved;
+}
+
+double wires_verbs_rate_Bps(const struct wires *wires)
+{
+#ifdef KOLO_HAVE_VERBS
+    for (unsigned row = 0; row < WIRES_TRANSPORTS; row++) {
+        if (rows[row] == &transport_verbs && wires->transport[row] != NULL) {
+            return (double)verbs_rate_Bps(wires->transport[row]);
+        }
+    }
+#endif
+    (void)wires;
+    return 0;
 }

@@ -1,5 +1,5 @@
 /* wires: the links of a communicator, one to each other peer, each over the best transport that both ends can use: found by
- * trying, not by name. Shared memory first, then TCP. */
+ * trying, not by name. Shared memory first, then RDMA verbs, then TCP. */
 #ifndef KOLO_EXECUTE_WIRES_H
 #define KOLO_EXECUTE_WIRES_H
 
@@ -10,10 +10,13 @@
 #include "runtime/membership/genesis.h"
 #include "transport/transport.h"
 
-#define WIRES_TRANSPORTS 2 /* rows of the table: 0 shm, 1 tcp; the bit in member.transports */
+#define WIRES_TRANSPORTS                                                                           \
+    3 /* rows of the table: 0 shm, 1 verbs, 2 tcp; the bit in member.transports */
 
 struct wires_config {
-    struct tcp_port *port; /* borrowed for life */
+    struct tcp_port *port;     /* borrowed for life */
+    const char *verbs_devices; /* KOLO_VERBS_DEVICE; NULL: all. Borrowed for wires_open() */
+    int verbs_gid_index;       /* KOLO_VERBS_GID_INDEX; -1: chosen */
     uint64_t peer_timeout_ns;
     uint64_t deadline_ns; /* for connecting */
 };
@@ -25,10 +28,11 @@ struct wires {
     uint8_t *row;       /* [size] which transport */
 };
 
-/** The bits of the transports named in a list ("shm,tcp"; NULL: all). KOLO_ERR_ARGUMENT names what exists. */
+/** The bits of the transports named in a list ("shm,tcp"; NULL: all that this kolo was built with). KOLO_ERR_ARGUMENT names what
+ *  exists. */
 kolo_status wires_parse(uint32_t *transports, const char *names);
 
-/** The name of a row: "shm", "tcp". */
+/** The name of a row: "shm", "verbs", "tcp". */
 const char *wires_name(unsigned row);
 
 /** Connect with every other member. Blocks until done or the deadline.
@@ -41,6 +45,9 @@ void wires_cut(struct wires *wires);
 
 /** Close all links and transports, free. */
 void wires_close(struct wires *wires);
+
+/** Rate of the RDMA ports that links use, bytes/s, one direction; 0: unknown, or none is used. */
+double wires_verbs_rate_Bps(const struct wires *wires);
 
 /** Move bytes on all transports in use. True if anything happened. */
 bool wires_progress(struct wires *wires);

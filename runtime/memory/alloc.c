@@ -1,6 +1,6 @@
-/* kolo_alloc and kolo_free. A block is its own mapping: one page in front holds what kolo_free has to know, so that neither
- * a lock nor a table is needed. From HUGE_PAGE_BYTES on, the block starts on a huge page and asks for them: large sums then
- * miss the TLB far less. */
+/* kolo_alloc and kolo_free. A block is its own mapping: one page in front holds what kolo_free has to know. From HUGE_PAGE_BYTES
+ * on, the block starts on a huge page and asks for them: large sums and devices then miss their TLBs far less. A block is a
+ * region, so that transports may register it: they are told before it goes. */
 #include <assert.h>
 #include <errno.h>
 #include <kolo/kolo.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/base/log.h"
+#include "runtime/base/region.h"
 #include "runtime/base/status.h"
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
@@ -66,6 +67,12 @@ void *kolo_alloc(size_t bytes)
     if (huge) {
         madvise(start + page, rounded, MADV_HUGEPAGE); /* advice: a kernel without them is fine */
     }
+    struct region region = {.base = start + page, .bytes = rounded, .dmabuf_fd = -1};
+    if (region_add(&region) != KOLO_OK) {
+        munmap(start, page + rounded);
+        fail(KOLO_ERR_MEMORY, "kolo_alloc(%zu): out of memory (table of regions)", bytes);
+        return NULL;
+    }
     *(struct block *)(void *)start = (struct block){BLOCK_MAGIC, start + page, page + rounded};
     return start + page;
 }
@@ -81,5 +88,6 @@ void kolo_free(void *memory)
         log_line(LOG_ERROR, "kolo_free(%p): not from kolo_alloc; nothing is freed", memory);
         return;
     }
+    region_remove(memory, REGION_ALLOCATED);
     munmap(block, block->mapped_bytes);
 }

@@ -14,6 +14,11 @@ static const struct network_uniform guesses[] = {
                         .link_Bps = 4e9,
                         .port_Bps = 4e9,
                         .reduce_Bps = 12e9},
+    [COSTS_RDMA] = {.latency_s = 2e-6,
+                    .overhead_s = 0.4e-6,
+                    .link_Bps = 12.5e9,
+                    .port_Bps = 12.5e9,
+                    .reduce_Bps = 12e9},
     [COSTS_NETWORK] = {.latency_s = 20e-6,
                        .overhead_s = 2e-6,
                        .link_Bps = 1.25e9,
@@ -44,7 +49,7 @@ struct network_uniform costs_of(enum costs_wire wire, unsigned local_peers, unsi
                                 double port_Bps)
 {
     struct network_uniform costs = guesses[wire];
-    if (wire == COSTS_NETWORK && port_Bps > 0) {
+    if ((wire == COSTS_NETWORK || wire == COSTS_RDMA) && port_Bps > 0) {
         costs.link_Bps = port_Bps;
         costs.port_Bps = port_Bps;
     }

@@ -9,7 +9,7 @@
 #include "collectives/network.h"
 #include "runtime/base/wire.h"
 
-enum costs_wire { COSTS_SHARED_MEMORY, COSTS_LOOPBACK, COSTS_NETWORK };
+enum costs_wire { COSTS_SHARED_MEMORY, COSTS_LOOPBACK, COSTS_NETWORK, COSTS_RDMA };
 
 /** The figures of a wire. `local_peers` processes share `processors`; `port_Bps`: of the network interface, 0 if unknown. */
 struct network_uniform costs_of(enum costs_wire wire, unsigned local_peers, unsigned processors,

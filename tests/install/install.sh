@@ -32,7 +32,7 @@ done
 # The shared library needs only what it uses, and finds it without a path of this machine.
 if [ -z "$sanitizers" ]; then
     extra=$(readelf -d "$libdir/libkolo.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' |
-        grep -vE '^(libc|libm|libhwloc|libpthread|ld-linux.*)\.so' || true)
+        grep -vE '^(libc|libm|libhwloc|libibverbs|librdmacm|libpthread|ld-linux.*)\.so' || true)
     [ -z "$extra" ] || fail "libkolo.so needs more than it should: $extra"
 fi
 paths=$(readelf -d "$libdir/libkolo.so" "$prefix/bin/kolo" | grep -E 'RPATH|RUNPATH' || true)

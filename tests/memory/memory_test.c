@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "runtime/base/region.h"
 #include "runtime/memory/memory.h"
 
 #define MIB ((size_t)1 << 20)
@@ -150,6 +152,58 @@ static void foreign_pointers_are_refused(void **state)
     kolo_free(block);
 }
 
+static void blocks_are_regions(void **state)
+{
+    (void)state;
+    struct region region;
+    uint8_t *block = kolo_alloc(5000);
+    assert_non_null(block);
+    assert_true(region_find(&region, block, 5000));
+    assert_ptr_equal(region.base, block);
+    assert_int_equal(region.kind, REGION_HOST);
+    assert_int_equal(region.dmabuf_fd, -1);
+    assert_int_equal(kolo_unregister(block), KOLO_ERR_ARGUMENT); /* it is kolo_free's */
+    assert_int_equal(kolo_register(block, 1), KOLO_ERR_ARGUMENT);
+    assert_true(region_find(&region, block, 5000));
+    kolo_free(block);
+    assert_false(region_find(&region, block, 1));
+}
+
+static void memory_of_the_user_is_registered(void **state)
+{
+    (void)state;
+    static uint8_t mine[10000];
+    struct region region;
+    assert_false(region_find(&region, mine, 1));
+    assert_int_equal(kolo_register(mine + 3, 9000), KOLO_OK);
+    assert_true(region_find(&region, mine + 3, 9000));
+    assert_int_equal(kolo_register(mine, sizeof mine), KOLO_ERR_ARGUMENT);
+    assert_non_null(strstr(kolo_last_error(), "kolo_register"));
+    assert_non_null(strstr(kolo_last_error(), "overlaps"));
+    assert_int_equal(kolo_unregister(mine), KOLO_ERR_ARGUMENT);
+    assert_int_equal(kolo_unregister(mine + 3), KOLO_OK);
+    assert_int_equal(kolo_unregister(mine + 3), KOLO_ERR_ARGUMENT);
+    assert_int_equal(kolo_unregister(NULL), KOLO_OK);
+    assert_false(region_find(&region, mine + 3, 1));
+}
+
+static void what_is_not_mapped_is_not_registered(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *two = mmap(NULL, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(two, MAP_FAILED);
+    assert_int_equal(munmap(two + page, page), 0);
+    assert_int_equal(kolo_register(two, page + 1), KOLO_ERR_ARGUMENT);
+    assert_non_null(strstr(kolo_last_error(), "not all of it is mapped"));
+    assert_int_equal(kolo_register(two + page - 1, 1), KOLO_OK);
+    assert_int_equal(kolo_unregister(two + page - 1), KOLO_OK);
+    assert_int_equal(kolo_register(NULL, page), KOLO_ERR_ARGUMENT);
+    assert_int_equal(kolo_register(two, 0), KOLO_ERR_ARGUMENT);
+    assert_int_equal(kolo_register(two, SIZE_MAX), KOLO_ERR_ARGUMENT);
+    munmap(two, page);
+}
+
 int main(void)
 {
     setenv("KOLO_LOG", "none", 1);
@@ -161,6 +215,9 @@ int main(void)
         cmocka_unit_test(blocks_that_cannot_be),
         cmocka_unit_test(everything_is_given_back),
         cmocka_unit_test(foreign_pointers_are_refused),
+        cmocka_unit_test(blocks_are_regions),
+        cmocka_unit_test(memory_of_the_user_is_registered),
+        cmocka_unit_test(what_is_not_mapped_is_not_registered),
     };
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 }

@@ -61,14 +61,14 @@ static void no_limit_is_not_the_worst(void **state)
 static void the_order_does_not_matter(void **state)
 {
     (void)state;
-    struct network_uniform rows[6];
-    for (unsigned i = 0; i < 6; i++) {
-        rows[i] = costs_of((enum costs_wire)(i % 3), 1 + i, 1 + i / 2, i == 2 ? 1e8 : 0);
+    struct network_uniform rows[8];
+    for (unsigned i = 0; i < 8; i++) {
+        rows[i] = costs_of((enum costs_wire)(i % 4), 1 + i, 1 + i / 2, i == 2 ? 1e8 : 0);
     }
     struct network_uniform forward = {0}, backward = {0};
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         costs_worst(&forward, &rows[i]);
-        costs_worst(&backward, &rows[5 - i]);
+        costs_worst(&backward, &rows[7 - i]);
     }
     assert_equal(&forward, &backward);
 }

@@ -32,7 +32,7 @@ MAY_INCLUDE = {
     "runtime/membership/": [API, BASE, "runtime/launch/", "runtime/topology/", CONTRACT, "transport/tcp/port.h"],
     "runtime/plan/": [API, BASE, "runtime/topology/", "collectives/"],
     "runtime/execute/": [API, BASE, "runtime/memory/", "runtime/reduce/", "runtime/topology/", "runtime/plan/",
-                         "runtime/membership/", "collectives/", CONTRACT],
+                         "runtime/membership/", "collectives/", CONTRACT, "transport/verbs/verbs.h"],
     # the API joins them all
     "runtime/": ["runtime/", "collectives/", "transport/"],
     # the tools are users of the API; plan looks at schedules
@@ -40,15 +40,19 @@ MAY_INCLUDE = {
     "tools/plan": [API, BASE, "tools/", "collectives/"],
     "tools/run": [API, "runtime/base/clock.h", "tools/"],
     "tools/perf": [API, "runtime/base/clock.h", "runtime/topology/", "tools/"],
+    "tools/perf_mesh": [API, BASE, "tools/"],
     "tools/train": [API, "runtime/base/clock.h", "tools/"],
+    # what measures links and looks at hosts goes below the API: it is what people use when that does not work
+    "tools/link": [API, BASE, "runtime/topology/", "transport/", "tools/"],
+    "tools/doctor": [API, BASE, "runtime/topology/", "transport/", "tools/"],
     # a test may look at what it tests
     "tests/": ["tests/", "runtime/", "collectives/", "transport/", "tools/"],
 }
 
 # Libraries and the only places that may know them.
 ONLY_IN = {
-    r"hwloc\.h|hwloc/.*": ["runtime/topology/", "tools/run_bind.c", "tests/"],
-    r"infiniband/.*|rdma/.*": ["transport/verbs/", "tests/"],
+    r"hwloc\.h|hwloc/.*": ["runtime/topology/", "tools/run_bind.c", "tools/link_bind.c", "tools/doctor_place.c", "tests/"],
+    r"infiniband/.*|rdma/.*": ["transport/verbs/", "tools/link_verbs", "tools/doctor_verbs.c", "tests/"],
     r"cuda.*\.h|nccl\.h": ["runtime/memory/", "runtime/reduce/", "runtime/backends/", "tests/"],
     r"cblas\.h|cblas-.*": ["tools/train"],
     r"cmocka\.h": ["tests/"],

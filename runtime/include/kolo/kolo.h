@@ -102,7 +102,7 @@ typedef struct kolo_config {
     double
         peer_timeout_s; /**< a host silent for this long is lost; 0: KOLO_PEER_TIMEOUT, else 10 */
     const char *
-        transport; /**< comma-separated names that may be used ("shm", "tcp"); NULL: KOLO_TRANSPORT, else all */
+        transport; /**< comma-separated names that may be used ("shm", "verbs", "tcp"); NULL: KOLO_TRANSPORT, else all */
     const char *
         algorithm; /**< force an algorithm by name; NULL: KOLO_ALGORITHM, else the cost model chooses */
     const char *
@@ -229,6 +229,21 @@ KOLO_API void *kolo_alloc(size_t bytes);
 
 /** Free what kolo_alloc gave; NULL is allowed. No operation may be using it. Any thread. */
 KOLO_API void kolo_free(void *memory);
+
+/** Tell kolo of host memory that it did not allocate and that will stay: transports may then register it with their devices and
+ *  move its bytes without a copy. Nothing is read, written or locked by this call itself; without it (and without
+ *  kolo_alloc) any pointer works too, at the price of a copy where a device would have to know the memory.
+ *
+ *  Returns: KOLO_OK; KOLO_ERR_ARGUMENT if it is NULL, empty or not mapped, or overlaps memory that is registered already or
+ *           came from kolo_alloc (which needs no registration); KOLO_ERR_MEMORY.
+ *  In:      memory: any alignment. It must stay mapped at this address, to the same pages, until it is unregistered: do not
+ *           free, unmap, remap or shrink it before. It is worthwhile for large buffers that are used many times.
+ *  Does not block. Any thread. */
+KOLO_API kolo_status kolo_register(void *memory, size_t bytes);
+
+/** End what kolo_register began at this address; devices forget the memory before this returns. No operation may be using it.
+ *  NULL is allowed. Returns: KOLO_OK, or KOLO_ERR_ARGUMENT if no registered memory begins at `memory`. Any thread. */
+KOLO_API kolo_status kolo_unregister(void *memory);
 
 /** Bytes of one element; 0 if `type` is none. */
 KOLO_API size_t kolo_type_size(kolo_type type);

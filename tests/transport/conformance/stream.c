@@ -272,7 +272,8 @@ void stream_reserve_in_its_turn(void **state)
     mesh_settle(&mesh);
     assert_int_equal(link->ops->reserve(link, 0, &out[1].transfer, &place), 0);
     out[0].transfer.ready = out[0].transfer.length;
-    MESH_WAIT(&mesh, (message_done(&out[0]) ? fill(&out[1], link) : (void)0, message_done(&in[2])));
+    MESH_WAIT(&mesh, (message_done(&out[0]) ? fill(&out[1], link) : (void)0,
+                      message_done(&in[2]) && message_done(&out[2])));
     for (unsigned i = 0; i < 3; i++) {
         message_check(&in[i]);
         message_check(&out[i]);

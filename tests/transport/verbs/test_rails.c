@@ -1,0 +1,215 @@
+/* A link of several rails: all carry, in any order of arrival; and when one fails, whatever the cause, the others take over inside the
+ * operation: nothing is lost, nothing comes twice, no link is lost, and both ends say so once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/transport/verbs/stand.h"
+
+#define LENGTH 1000000
+#define STREAM 40            /* messages a lane and direction */
+#define AT_ONCE 4            /* of them posted */
+#define DELAY_MAX_NS 4000000 /* of what goes by rail 0 */
+#define STRIKE_AT 20         /* messages of a stream that have come, at most */
+
+enum what {
+    REMOVED_AND_FLUSHED,
+    REMOVED_SILENTLY,
+    PORT_DOWN,
+    PATH_CUT,
+    PAIR_BROKEN,
+    WHATS,
+};
+
+/* Rail 1, seen from one end or the other. */
+static void strike(enum what what, unsigned rails)
+{
+    switch (what) {
+    case REMOVED_AND_FLUSHED:
+        fake_remove(rails + 1, true);
+        break;
+    case REMOVED_SILENTLY:
+        fake_remove(1, false);
+        break;
+    case PORT_DOWN:
+        fake_port_set(rails + 1, 1, false);
+        break;
+    case PATH_CUT:
+        fake_path(1, 1, rails + 1, 1, true, 0);
+        break;
+    default:
+        assert_true(fake_break(fake_pair(1)));
+    }
+}
+
+static char log_path[] = "/tmp/kolo-rails-XXXXXX";
+
+/* A stream of messages from one peer to the other on one lane, AT_ONCE of them posted. */
+struct stream {
+    unsigned from, lane, begun, ended;
+    bool regions; /* messages lie in registered memory */
+    struct message out[AT_ONCE], in[AT_ONCE];
+};
+
+static size_t length_of(unsigned number)
+{
+    static const size_t lengths[] = {LENGTH, 100, 70000, 0, 5000, LENGTH / 3, 64, 300001};
+    return lengths[number % (sizeof lengths / sizeof lengths[0])];
+}
+
+static void stream_begin_one(struct stream *stream, struct mesh *mesh)
+{
+    unsigned number = stream->begun++, slot = number % AT_ONCE;
+    uint64_t seed = stream->lane * 1000 + stream->from * 100000 + number;
+    bool region = stream->regions && length_of(number) > 0;
+    (region ? stand_outgoing : message_outgoing)(&stream->out[slot], seed, length_of(number));
+    (region ? stand_incoming : message_incoming)(&stream->in[slot], seed, length_of(number));
+    message_receive(&stream->in[slot], mesh, 1 - stream->from, stream->from, stream->lane);
+    message_send(&stream->out[slot], mesh, stream->from, 1 - stream->from, stream->lane);
+}
+
+static void stream_end_one(struct stream *stream)
+{
+    unsigned number = stream->ended++, slot = number % AT_ONCE;
+    bool region = stream->regions && length_of(number) > 0;
+    message_check(&stream->in[slot]);
+    message_check(&stream->out[slot]);
+    (region ? stand_free : message_free)(&stream->in[slot]);
+    (region ? stand_free : message_free)(&stream->out[slot]);
+}
+
+/* True if all of it has come. */
+static bool stream_go_on(struct stream *stream, struct mesh *mesh)
+{
+    while (stream->begun < STREAM && stream->begun - stream->ended < AT_ONCE) {
+        stream_begin_one(stream, mesh);
+    }
+    while (stream->ended < stream->begun && message_done(&stream->in[stream->ended % AT_ONCE]) &&
+           message_done(&stream->out[stream->ended % AT_ONCE])) {
+        stream_end_one(stream);
+    }
+    return stream->ended == STREAM;
+}
+
+static void streams_begin(struct stream *streams)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        streams[i] = (struct stream){.from = i / 2, .lane = i % 2, .regions = i % 2 == 0};
+    }
+}
+
+static bool streams_go_on(struct stream *streams, struct mesh *mesh)
+{
+    bool done = true;
+    for (unsigned i = 0; i < 4; i++) {
+        done &= stream_go_on(&streams[i], mesh);
+    }
+    return done;
+}
+
+/* Lines of the log that say that a rail is given up. */
+static unsigned given_up(void)
+{
+    char line[1024];
+    unsigned lines = 0;
+    FILE *file = fopen(log_path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        lines += strstr(line, " warn: ") != NULL && strstr(line, "is given up") != NULL;
+    }
+    fclose(file);
+    return lines;
+}
+
+static void run_streams(unsigned rails, enum fake_order order, enum what what)
+{
+    struct mesh mesh;
+    struct stream streams[4];
+    unsigned said = given_up();
+    stand_open(&mesh, rails, NULL);
+    stand_link(&mesh);
+    uint64_t seed = (uint64_t)random();
+    unsigned strike_at = (unsigned)(random() % STRIKE_AT);
+    fake_order(order, seed);
+    fake_garbage(true);
+    fake_speed(4); /* queue pairs give up sooner */
+    streams_begin(streams);
+    MESH_WAIT(&mesh, (streams_go_on(streams, &mesh), streams[0].ended >= strike_at));
+    if (what != WHATS) {
+        fake_path(0, 1, rails, 1, false, (uint64_t)(random() % DELAY_MAX_NS)); /* news overtake */
+        strike(what, rails);
+    }
+    MESH_WAIT(&mesh, streams_go_on(streams, &mesh));
+    assert_int_equal(mesh_state(&mesh, 0, 1), LINK_UP);
+    assert_int_equal(mesh_state(&mesh, 1, 0), LINK_UP);
+    assert_int_equal(given_up() - said, what != WHATS ? 2 : 0); /* once at each end */
+    stand_exchange(&mesh, 0, 0, 7, LENGTH);                     /* and later, too */
+    stand_exchange(&mesh, 1, 1, 8, LENGTH);
+    stand_close(&mesh);
+}
+
+static void all_rails_carry(void **state)
+{
+    (void)state;
+    run_streams(2, FAKE_PROMPT, WHATS);
+    run_streams(4, FAKE_SHUFFLED, WHATS);
+}
+
+static void one_rail_fails(void **state)
+{
+    (void)state;
+    for (enum what what = 0; what < WHATS; what++) {
+        run_streams(2, FAKE_PROMPT, what);
+    }
+}
+
+static void one_rail_of_three_fails_in_any_order(void **state)
+{
+    (void)state;
+    for (enum what what = 0; what < WHATS; what++) {
+        run_streams(3, FAKE_SHUFFLED, what);
+    }
+}
+
+/* All rails but one fail, one after another, and then the last. */
+static void rails_fail_until_none_is_left(void **state)
+{
+    (void)state;
+    struct mesh mesh;
+    stand_open(&mesh, 3, NULL);
+    stand_link(&mesh);
+    fake_speed(4);
+    for (unsigned rail = 0; rail < 2; rail++) {
+        fake_port_set(rail, 1, false);
+        stand_exchange(&mesh, 0, 0, rail, LENGTH);
+        stand_exchange(&mesh, 1, 1, rail, LENGTH);
+        assert_int_equal(mesh_state(&mesh, 0, 1), LINK_UP);
+    }
+    fake_port_set(2, 1, false);
+    MESH_WAIT(&mesh, mesh_state(&mesh, 0, 1) == LINK_LOST && mesh_state(&mesh, 1, 0) == LINK_LOST);
+    stand_close(&mesh);
+}
+
+int main(void)
+{
+    const char *given = getenv("KOLO_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    fprintf(stderr, "rails: KOLO_SEED=%u\n", seed);
+    srandom(seed);
+    int fd = mkstemp(log_path);
+    if (fd < 0 || setenv("KOLO_LOG_FILE", log_path, 1) != 0 || setenv("KOLO_LOG", "warn", 1) != 0) {
+        return 1;
+    }
+    close(fd);
+    cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_rails_carry),
+        cmocka_unit_test(one_rail_fails),
+        cmocka_unit_test(one_rail_of_three_fails_in_any_order),
+        cmocka_unit_test(rails_fail_until_none_is_left),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(log_path);
+    return failed;
+}

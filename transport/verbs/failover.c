@@ -1,0 +1,118 @@
+#include "transport/verbs/failover.h"
+
+#include "runtime/base/log.h"
+#include "transport/verbs/link.h"
+
+#define DRAIN_ROUNDS 64 /* polls for what has come by a rail that is given up */
+
+/* Once for each port; for all other links it is no news. */
+static void log_once(const struct verbs_link *link, const struct rail *rail)
+{
+    struct verbs *verbs = link->verbs;
+    const struct device_port *port = &verbs->devices.port[rail->index];
+    uint32_t bit = UINT32_C(1) << rail->index;
+    bool new = link->state == LINK_UP && (verbs->warned & bit) == 0;
+    enum log_level level = new ? LOG_WARN : LOG_DEBUG;
+    verbs->warned |= new ? bit : 0;
+    log_line(level,
+             "verbs: %s:%u is given up for the link with %s, which goes on by its other ports: %s",
+             port->name, port->number, link->name, rail->text);
+}
+
+void failover_begin(struct verbs_link *link, struct rail *rail)
+{
+    log_once(link, rail);
+    rail_flush(rail); /* from here on nothing new comes by it */
+    for (unsigned i = 0; i < DRAIN_ROUNDS && completion_poll(&link->verbs->completion) > 0; i++) {
+        link->verbs->news = true;
+    }
+    rail_close(rail);
+    link->failover[rail->index].due = true;
+}
+
+static bool tell(struct verbs_link *link, unsigned rail)
+{
+    struct frame frame = {0};
+    struct frame_notice notice = {.rail = rail};
+    for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
+        notice.fronts[i] = link->in[i].front;
+        notice.masks[i] = link->in[i].mask;
+    }
+    return notice_put_out(link, FRAME_RESUME, &frame, &notice);
+}
+
+bool failover_told(struct verbs_link *link, const struct frame_notice *notice)
+{
+    if (notice->rail >= link->rails) {
+        return false;
+    }
+    struct failover *failover = &link->failover[notice->rail];
+    failover->news = true;
+    memcpy(failover->fronts, notice->fronts, sizeof failover->fronts);
+    memcpy(failover->masks, notice->masks, sizeof failover->masks);
+    verbs_link_settle_soon(link);
+    return true;
+}
+
+static bool has_come(const struct failover *failover, unsigned channel, uint32_t sequence)
+{
+    uint32_t ahead = sequence - failover->fronts[channel];
+    if (ahead > UINT32_MAX / 2) {
+        return true; /* before the front */
+    }
+    /* Beyond the window: sent on credits that came by another rail, after the peer had closed this one. */
+    return ahead < FRAME_SLOTS && (failover->masks[channel] >> credit_slot(sequence) & 1) != 0;
+}
+
+/* Frames that went by that rail: done, or again by another. False: not all, for want of a rail that is up. */
+static bool send_again(struct verbs_link *link, unsigned rail, unsigned channel)
+{
+    struct credit_out *out = &link->out[channel];
+    uint32_t next = out->next;
+    for (uint32_t i = out->completed; i != next; i++) {
+        struct flight *flight = credit_flight(out, i);
+        if (flight->done || flight->rail != rail) {
+            continue;
+        }
+        if (has_come(&link->failover[rail], channel, i)) {
+            verbs_link_sent(link, channel, i);
+            continue;
+        }
+        struct rail *other = verbs_link_rail(link, RAIL_FRAME_WORKS);
+        if (other == NULL) {
+            return false; /* it is still trying, or has just failed as well */
+        }
+        flight->rail = (uint8_t)other->index;
+        verbs_link_post(link, other, channel, i);
+    }
+    return true;
+}
+
+void failover_step(struct verbs_link *link)
+{
+    for (unsigned i = 0; i < link->rails; i++) {
+        struct failover *failover = &link->failover[i];
+        if (failover->news && link->rail[i].state != RAIL_OFF) {
+            rail_break(&link->rail[i], KOLO_ERR_PEER_LOST, "the peer has given it up");
+            continue; /* failover_begin() comes first */
+        }
+        if (failover->due) {
+            failover->due = !tell(link, i);
+        }
+        bool all = failover->news;
+        for (unsigned channel = 0; all && channel < FRAME_CHANNELS; channel++) {
+            all = send_again(link, i, channel);
+        }
+        failover->news = failover->news && !all;
+    }
+    verbs_link_ring(link);
+}
+
+bool failover_due(const struct verbs_link *link)
+{
+    bool due = false;
+    for (unsigned i = 0; i < link->rails; i++) {
+        due |= link->failover[i].due || link->failover[i].news;
+    }
+    return due;
+}

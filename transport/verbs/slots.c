@@ -1,0 +1,54 @@
+#include "transport/verbs/slots.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "runtime/base/log.h"
+#include "runtime/base/status.h"
+#include "transport/verbs/registration.h"
+
+kolo_status slots_open(struct slots *slots, const struct devices *devices)
+{
+    *slots = (struct slots){0};
+    void *memory =
+        mmap(NULL, SLOTS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return fail(KOLO_ERR_MEMORY, "no %zu bytes for the slots of a verbs link: %s",
+                    (size_t)SLOTS_BYTES, strerror(errno));
+    }
+    slots->memory = memory;
+    slots->rails = devices->ports;
+    kolo_status status = KOLO_OK;
+    unsigned registered = 0;
+    for (unsigned i = 0; i < devices->ports; i++) {
+        kolo_status made = registration_make(
+            &slots->regions[i], &devices->port[i], memory, SLOTS_BYTES,
+            IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, true);
+        if (made != KOLO_OK) {
+            slots->regions[i] = NULL;
+            status = made;
+        }
+        registered += made == KOLO_OK;
+    }
+    if (registered == 0) {
+        slots_close(slots);
+        return status;
+    }
+    return KOLO_OK;
+}
+
+void slots_close(struct slots *slots)
+{
+    bool busy = false;
+    for (unsigned i = 0; i < slots->rails; i++) {
+        int error = slots->regions[i] != NULL ? ibv_dereg_mr(slots->regions[i]) : 0;
+        if (error != 0) {
+            busy = true;
+            log_line(LOG_WARN, "verbs: slots stay registered: %s", strerror(error));
+        }
+    }
+    if (slots->memory != NULL && !busy) { /* memory that a device may still write must stay */
+        munmap(slots->memory, SLOTS_BYTES);
+    }
+    *slots = (struct slots){0};
+}
