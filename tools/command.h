@@ -28,6 +28,7 @@ int command_usage(const struct command *command, const char *format, ...)
 int command_failed(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+extern const struct command command_doctor;
 extern const struct command command_perf;
 extern const struct command command_plan;
 extern const struct command command_run;

@@ -6,8 +6,8 @@
 
 #include "tools/command.h"
 
-static const struct command *const commands[] = {&command_run, &command_plan, &command_perf,
-                                                 &command_train, NULL};
+static const struct command *const commands[] = {&command_run,    &command_plan,  &command_perf,
+                                                 &command_doctor, &command_train, NULL};
 
 static void print_help(FILE *to)
 {

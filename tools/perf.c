@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/command.h"
+#include "tools/perf_kind.h"
 #include "tools/perf_options.h"
 #include "tools/perf_report.h"
 
@@ -123,11 +124,37 @@ static int measure(const struct perf_options *options, kolo_comm *comm)
     return code;
 }
 
+/* What has a command line of its own. */
+static const struct perf_kind *const kinds[] = {&perf_kind_link, &perf_kind_mesh, NULL};
+
+static const struct perf_kind *find_kind(const char *name)
+{
+    for (unsigned i = 0; kinds[i] != NULL; i++) {
+        if (strcmp(kinds[i]->name, name) == 0) {
+            return kinds[i];
+        }
+    }
+    return NULL;
+}
+
+static void print_kinds(void)
+{
+    for (unsigned i = 0; kinds[i] != NULL; i++) {
+        printf("\nkolo perf %s: %s; see kolo perf %s --help\n", kinds[i]->name, kinds[i]->what,
+               kinds[i]->name);
+    }
+}
+
 static int perf_main(int argc, char **argv)
 {
     struct perf_options options;
+    const struct perf_kind *kind = argc > 1 ? find_kind(argv[1]) : NULL;
+    if (kind != NULL) {
+        return kind->main(argc - 1, argv + 1);
+    }
     switch (perf_options_read(&options, &command_perf, argc, argv)) {
     case PERF_OPTIONS_HELP:
+        print_kinds();
         return COMMAND_OK;
     case PERF_OPTIONS_WRONG:
         return COMMAND_USAGE;

@@ -47,7 +47,7 @@ class Frame(unittest.TestCase):
         code, out, err = kolo("plna")
         self.assertEqual((code, out), (USAGE, ""))
         self.assertIn('no command "plna"', err)
-        self.assertIn("run, plan, perf, train", err)
+        self.assertIn("run, plan, perf, doctor, train", err)
 
     def test_no_command(self):
         code, out, err = kolo()

@@ -1,0 +1,62 @@
+"""What a benchmark says: tables as it goes, and one document of everything at the end."""
+import json
+import os
+import platform
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def text_of_bytes(size):
+    for unit, letter in ((MIB, "M"), (KIB, "K")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit} {letter}iB"
+    return f"{size} B"
+
+
+def mark(passed):
+    return {True: "pass", False: "MISS", None: ""}[passed]
+
+
+class Report:
+    """Prints as it goes, and keeps all for the document."""
+
+    def __init__(self):
+        self.groups, self.misses = [], 0
+        self.host = {"name": platform.node(), "release": platform.release(), "machine": platform.machine(),
+                     "processors": len(os.sched_getaffinity(0)), "load": os.getloadavg()}
+        load = self.host["load"][0]
+        print(f"{self.host['name']}: {self.host['processors']} processors, load {load:.2f}"
+              + (" (something else is running: do not trust the figures)" if load > 0.3 else ""))
+
+    def begin(self, name, title):
+        print(f"\n{title}", flush=True)
+        self.groups.append({"name": name, "title": title, "rows": []})
+
+    def skip(self, why):
+        print(f"  not measured: {why}")
+        self.groups[-1]["skipped"] = why
+
+    def fail(self, why):
+        print(f"  failed: {why}")
+        self.groups[-1]["failed"] = str(why)
+        self.misses += 1
+
+    def row(self, text, passed, **figures):
+        self.misses += passed is False
+        self.groups[-1]["rows"].append({**figures, "passed": passed})
+        print(f"  {text}  {mark(passed)}", flush=True)
+
+    def write(self, path, repeats):
+        """All of it as one JSON document, which is there completely or not at all."""
+        document = {"host": self.host, "repeats": repeats, "groups": self.groups, "misses": self.misses}
+        beside = f"{path}.{os.getpid()}"
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+        os.replace(beside, path)
+
+    def end(self, smoke=False):
+        """Print how many targets were missed; the exit status. In a smoke run targets do not count."""
+        failed = any("failed" in group for group in self.groups)
+        print(f"\n{self.misses} targets missed")
+        return 1 if failed or (self.misses and not smoke) else 0

@@ -1,0 +1,47 @@
+"""One guest: `kolo perf link` over its own device, two peers in it, and what `kolo doctor` says of it. Usage: one.py BUILD [SCENE]..."""
+import json
+import os
+import sys
+import tempfile
+
+import guest
+import scenes
+from guest import check
+
+BUILD = sys.argv[1]
+KOLO = os.path.join(BUILD, "bin/kolo")
+
+
+def links():
+    scenes.link(KOLO, "link")
+
+
+def links_by_rdma_cm():
+    scenes.link(KOLO, "link_cm", tests=("write", "send"), more=("--rdma-cm",))
+
+
+def two_peers_in_one_guest():
+    """With shared memory ruled out they use the device, which loops back."""
+    before = guest.packets_sent()
+    said = guest.run(KOLO, "run", "-n", "2", KOLO, "perf", "all-reduce", "-b", "1M", "-e", "1M", "-n", "4",
+                     environment={"KOLO_TRANSPORT": "verbs"})
+    check(guest.packets_sent() > before, said)
+
+
+def a_device_that_is_none():
+    said = guest.run(KOLO, "run", "-n", "2", KOLO, "perf", "barrier", "-n", "1", expected=None,
+                     environment={"KOLO_TRANSPORT": "verbs", "KOLO_VERBS_DEVICE": "nonesuch0"})
+    check("nonesuch0" in said and guest.DEVICE in said, said)
+
+
+def doctor():
+    with tempfile.TemporaryDirectory() as folder:
+        document = os.path.join(folder, "doctor.json")
+        said = guest.run(KOLO, "doctor", "--json", document, expected=None)
+        with open(document, encoding="utf-8") as file:
+            text = json.dumps(json.load(file))
+    check(guest.DEVICE in text, said + text)
+
+
+if __name__ == "__main__":
+    guest.play(links, links_by_rdma_cm, two_peers_in_one_guest, a_device_that_is_none, doctor)

@@ -1,0 +1,65 @@
+"""Two guests, a wire between them: the transport with an end in each, all-reduce, training, `kolo perf link`, `kolo doctor`; then
+some of it again while every hundredth packet is lost. Usage: two.py BUILD [SCENE]..."""
+import os
+import re
+import sys
+
+import guest
+import scenes
+from guest import INDEX, check
+
+BUILD = sys.argv[1]
+KOLO = os.path.join(BUILD, "bin/kolo")
+APART = os.path.join(BUILD, "tests/vm/test_apart")
+
+
+def the_transport():
+    scenes.apart(APART, "apart")
+
+
+def all_reduce():
+    scenes.all_reduce(KOLO, "verbs")
+
+
+def four_peers_train():
+    scenes.train(KOLO, "shm,verbs", per_guest=2)
+
+
+def links():
+    scenes.link(KOLO, "link")
+
+
+def doctors():
+    if INDEX == 1:
+        with guest.Program(KOLO, "doctor", "--serve") as server:
+            server.wait_for("serving")
+            guest.meet("doctor_serves")
+            guest.meet("doctor_done")
+    else:
+        guest.meet("doctor_serves")
+        said = guest.run(KOLO, "doctor", guest.FIRST, "--verbose", expected=None)
+        check(guest.FIRST in said, said)
+        guest.meet("doctor_done")
+
+
+def packets_get_lost():
+    guest.run("rdma-vm-modprobe", "sch_netem")
+    guest.run("tc", "qdisc", "add", "dev", "eth0", "root", "netem", "loss", "1%")
+
+
+def packets_were_lost():
+    said = guest.run("tc", "-s", "qdisc", "show", "dev", "eth0")
+    check(int(re.search(r"dropped (\d+)", said)[1]) > 0, said)
+
+
+def the_transport_under_loss():
+    scenes.apart(APART, "apart_under_loss")
+
+
+def all_reduce_under_loss():
+    scenes.all_reduce(KOLO, "verbs")
+
+
+if __name__ == "__main__":
+    guest.play(the_transport, all_reduce, four_peers_train, links, doctors, packets_get_lost, the_transport_under_loss,
+               all_reduce_under_loss, packets_were_lost)
