@@ -85,13 +85,15 @@ static kolo_status check_ranges(const struct range *ranges, size_t count)
 static kolo_status check_sizes(const struct link_request *request)
 {
     for (unsigned i = 0; i < request->size_count; i++) {
-        uint64_t once = request->size_bytes[i] < 1 ? 1 : request->size_bytes[i] * request->pairs;
-        struct range ranges[] = {{"a size", request->size_bytes[i], 1, LINK_SIZE_BYTES_MAX},
-                                 {"the number of messages of that size",
-                                  request->iterations + request->warmup_iterations, 0,
-                                  COUNTED_BYTES_MAX / once}};
-        kolo_status status = check_ranges(ranges, 1);
-        status = status == KOLO_OK ? check_ranges(&ranges[1], 1) : status;
+        struct range size = {"a size", request->size_bytes[i], 1, LINK_SIZE_BYTES_MAX};
+        kolo_status status = check_ranges(&size, 1);
+        if (status != KOLO_OK) {
+            return status; /* what is computed below would not fit */
+        }
+        struct range count = {"the number of messages of that size",
+                              request->iterations + request->warmup_iterations, 0,
+                              COUNTED_BYTES_MAX / (request->size_bytes[i] * request->pairs)};
+        status = check_ranges(&count, 1);
         if (status != KOLO_OK) {
             return status;
         }

@@ -155,7 +155,7 @@ static uint32_t signal_interval(const struct link_request *request, const struct
 static void fill_patterns(struct link_verbs_bench *bench)
 {
     const struct link_place *place = bench->bench.place;
-    memset(bench->in.bytes, 0, bench->in.length);
+    memset(bench->in.bytes, 0, bench->in_stride * place->request->pairs);
     if (!place->request->validate) {
         return;
     }
@@ -189,7 +189,7 @@ static kolo_status verbs_prepare(struct link_bench *base, const struct link_run 
         lane->posted = lane->left = lane->cycle = 0;
         status = link_verbs_receives(bench) ? link_verbs_fill(bench, lane) : KOLO_OK;
     }
-    return status;
+    return status == KOLO_OK && bench->credited ? link_verbs_grant(bench) : status;
 }
 
 /* A counter, as the device has left it in memory. */

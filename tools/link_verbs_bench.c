@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 
 #include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 
 #define SLEEP_MS 20
+#define YIELD_POLLS 256     /* on hardware, more than a ping-pong takes */
+#define CREDITED_SLEEP_MS 1 /* credit makes no event */
 #define SMALL_ALIGN 64
 #define ACKNOWLEDGE 64 /* events acknowledged together: each time takes a lock */
 
@@ -48,6 +51,7 @@ static kolo_status post_receives(struct link_verbs_bench *bench, struct link_ver
     }
     int error = ibv_post_recv(lane->pair->qp, requests, &bad);
     lane->receives += count;
+    lane->given += count;
     return error == 0 ? KOLO_OK : post_failed(bench, "receive", error);
 }
 
@@ -110,6 +114,7 @@ kolo_status link_verbs_post(struct link_verbs_bench *bench, struct link_verbs_la
 {
     assert(count > 0 && count <= LINK_POST_LIST_MAX);
     assert(lane->in_flight + count <= bench->send_depth);
+    assert(count <= link_verbs_credit(bench, lane));
     struct ibv_send_wr requests[LINK_POST_LIST_MAX], *bad = NULL;
     struct ibv_sge pieces[LINK_POST_LIST_MAX];
     uint64_t index = (uint64_t)(lane - bench->lanes) << 32;
@@ -129,6 +134,7 @@ kolo_status link_verbs_post(struct link_verbs_bench *bench, struct link_verbs_la
     int error = ibv_post_send(lane->pair->qp, requests, &bad);
     lane->in_flight += count;
     lane->posted += count;
+    lane->sent += count;
     lane->left -= count;
     return error == 0 ? KOLO_OK : post_failed(bench, "send", error);
 }
@@ -162,11 +168,10 @@ static kolo_status completion_failed(const struct link_verbs_bench *bench,
                         pair_explain(completion->status));
 }
 
-kolo_status link_verbs_reap(struct link_verbs_bench *bench, uint32_t *done)
+kolo_status link_verbs_collect(struct link_verbs_bench *bench)
 {
     struct ibv_wc completions[LINK_VERBS_BATCH];
     int count = ibv_poll_cq(bench->send_cq, LINK_VERBS_BATCH, completions);
-    *done = 0;
     if (count < 0) {
         return fail_quietly(KOLO_ERR_SYSTEM, "%s: cannot poll for completions", bench->port->name);
     }
@@ -174,11 +179,21 @@ kolo_status link_verbs_reap(struct link_verbs_bench *bench, uint32_t *done)
         if (completions[i].status != IBV_WC_SUCCESS) {
             return completion_failed(bench, &completions[i]);
         }
+        struct link_verbs_lane *lane = &bench->lanes[completions[i].wr_id >> 32];
         uint32_t messages = (uint32_t)completions[i].wr_id;
-        bench->lanes[completions[i].wr_id >> 32].in_flight -= messages;
-        *done += messages;
+        lane->in_flight -= messages;
+        lane->grants -= messages == 0;
+        bench->reaped += messages;
     }
     return KOLO_OK;
+}
+
+kolo_status link_verbs_reap(struct link_verbs_bench *bench, uint32_t *done)
+{
+    kolo_status status = link_verbs_collect(bench);
+    *done = (uint32_t)bench->reaped;
+    bench->reaped = 0;
+    return status;
 }
 
 /* Look at a message that has come, if that was asked for. */
@@ -219,7 +234,7 @@ kolo_status link_verbs_take(struct link_verbs_bench *bench, uint32_t *came)
         }
     }
     bench->received += *came;
-    return KOLO_OK;
+    return bench->credited ? link_verbs_grant(bench) : KOLO_OK;
 }
 
 /* Sleep until a completion or a word of the peer comes. */
@@ -229,8 +244,9 @@ static kolo_status sleep_on_channel(struct link_verbs_bench *bench)
                             {.fd = bench->bench.place->control->fd, .events = POLLIN}};
     struct ibv_cq *cq = NULL;
     void *context = NULL;
-    (void)poll(fds, 2, SLEEP_MS);
-    while (fds[0].revents != 0 && ibv_get_cq_event(bench->channel, &cq, &context) == 0) {
+    (void)poll(fds, 2, bench->credited ? CREDITED_SLEEP_MS : SLEEP_MS);
+    if (fds[0].revents != 0 && /* another one ends the next sleep at once */
+        ibv_get_cq_event(bench->channel, &cq, &context) == 0) {
         (void)ibv_req_notify_cq(cq, 0);
         bool sends = cq == bench->send_cq;
         uint32_t *events = sends ? &bench->send_events : &bench->receive_events;
@@ -250,8 +266,14 @@ kolo_status link_verbs_rest(struct link_verbs_bench *bench)
         if (status != KOLO_OK) {
             return status;
         }
-    } else if (++bench->idle_polls % LINK_VERBS_POLLS != 0) {
-        return KOLO_OK;
+    } else {
+        if (++bench->idle_polls % YIELD_POLLS == 0) {
+            (void)
+                sched_yield(); /* the kernel's network threads may need this processor to receive at all */
+        }
+        if (bench->idle_polls % LINK_VERBS_POLLS != 0) {
+            return KOLO_OK;
+        }
     }
     if (clock_now_ns() > bench->run->deadline_ns) {
         return fail_quietly(KOLO_ERR_TIMEOUT, "%s has been silent for too long",

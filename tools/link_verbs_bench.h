@@ -15,6 +15,7 @@
 #define LINK_VERBS_PAGE_BYTES 4096u /* within which small messages walk */
 #define LINK_VERBS_POLLS (1u << 12) /* empty polls between two looks at the control connection */
 #define LINK_VERBS_ATOMIC_BYTES 8
+#define LINK_VERBS_GRANTS_MAX 4 /* writes of a lane's count of receives on their way at once */
 
 struct link_verbs_bench;
 
@@ -32,6 +33,12 @@ struct link_verbs_lane {
     uint64_t left;        /* messages that may still be posted in this run */
     uint64_t posted;      /* in this run */
     uint64_t cycle;       /* where in its page the next small message is */
+
+    /* flow control, of the connection's whole life */
+    uint64_t sent; /* messages posted */
+    uint64_t given,
+        told;        /* receives posted here; of them, as many as the other end has been told of */
+    uint32_t grants; /* writes that tell so, not known to be done */
 };
 
 struct link_verbs_remote {
@@ -58,6 +65,9 @@ struct link_verbs_bench {
     uint32_t send_depth;                  /* work requests of a queue pair */
     uint32_t send_events, receive_events; /* taken from the channel and not acknowledged */
     uint32_t idle_polls;
+    uint64_t reaped;        /* messages known to be sent that link_verbs_reap() has not told of */
+    bool credited;          /* no more is sent than the other end has posted receives for */
+    uint64_t credit_offset; /* in both buffers: the lanes' counts of receives */
 
     /* of a run */
     const struct link_run *run;
@@ -101,6 +111,22 @@ kolo_status link_verbs_flush(struct link_verbs_bench *bench, struct link_verbs_l
 
 /** Reap sends. Out: done: messages of all lanes. */
 kolo_status link_verbs_reap(struct link_verbs_bench *bench, uint32_t *done);
+
+/** The same, for link_verbs_reap() to tell of later. */
+kolo_status link_verbs_collect(struct link_verbs_bench *bench);
+
+/** Messages that the other end has room for. */
+uint32_t link_verbs_room(const struct link_verbs_bench *bench, const struct link_verbs_lane *lane);
+static inline uint32_t link_verbs_credit(const struct link_verbs_bench *bench,
+                                         const struct link_verbs_lane *lane)
+{
+    return bench->credited ? link_verbs_room(bench, lane) : UINT32_MAX;
+}
+
+/** Of a credited bench: tell the other end of receives posted since it was told last, where they are worth it. */
+kolo_status link_verbs_grant(struct link_verbs_bench *bench);
+/** What the counts take at the end of each buffer. */
+uint64_t link_verbs_credit_bytes(const struct link_verbs_bench *bench);
 
 /** Take what has been received, and post receives again. Out: came: messages. */
 kolo_status link_verbs_take(struct link_verbs_bench *bench, uint32_t *came);

@@ -40,13 +40,16 @@ static kolo_status measure_out(struct link_verbs_bench *bench)
     bool slots = request->validate && place->test == LINK_SEND;
     uint32_t depth = request->depth > RECEIVES_LEAST / 2 ? 2 * request->depth : RECEIVES_LEAST;
     uint32_t validated = link_request_depth(request, size);
-    bench->send_depth = request->depth + 1; /* one for link_verbs_flush() */
+    bench->credited = bench->port->iwarp && place->test == LINK_SEND;
+    bench->send_depth = request->depth + 1 + /* one for link_verbs_flush() */
+                        (bench->credited ? LINK_VERBS_GRANTS_MAX : 0);
     bench->receive_depth = slots ? validated : capped(depth, bench->port->limits.max_qp_wr);
     bench->receive_depth = link_verbs_receives(bench) ? bench->receive_depth : 1;
     bench->slots = slots ? bench->receive_depth : 1;
     bench->slot_bytes = size;
     bench->out_stride = in_pages(size);
     bench->in_stride = in_pages(size * bench->slots);
+    bench->credit_offset = bench->in_stride * request->pairs; /* never less than the other stride */
     if (bench->port->limits.max_qp_wr > 0 &&
         bench->send_depth > (uint32_t)bench->port->limits.max_qp_wr) {
         return fail_quietly(KOLO_ERR_ARGUMENT,
@@ -102,11 +105,12 @@ static kolo_status make_memory(struct link_verbs_bench *bench)
                       (atomics ? IBV_ACCESS_REMOTE_ATOMIC : 0u);
     /* The latency of a write is seen by polling its last byte, which must come last. */
     bool relaxed = place->test != LINK_WRITE || !(request->modes & LINK_LATENCY);
-    kolo_status status =
-        link_buffer_make(&bench->out, bench->out_stride * request->pairs, request, place->side);
+    uint64_t counts = link_verbs_credit_bytes(bench);
+    uint64_t out = counts > 0 ? bench->credit_offset + counts : bench->out_stride * request->pairs;
+    uint64_t in = bench->in_stride * request->pairs + counts;
+    kolo_status status = link_buffer_make(&bench->out, out, request, place->side);
     if (status == KOLO_OK) {
-        status =
-            link_buffer_make(&bench->in, bench->in_stride * request->pairs, request, place->side);
+        status = link_buffer_make(&bench->in, in, request, place->side);
     }
     if (status == KOLO_OK && request->validate) {
         status = link_buffer_make(&bench->expected, greatest_size(request), request, place->side);

@@ -9,7 +9,7 @@
 /* Make room for one more send on the lane. */
 static kolo_status make_room(struct link_verbs_bench *bench, const struct link_verbs_lane *lane)
 {
-    while (lane->in_flight >= bench->run->depth) {
+    while (lane->in_flight >= bench->run->depth || link_verbs_credit(bench, lane) == 0) {
         uint32_t done = 0;
         kolo_status status = link_verbs_reap(bench, &done);
         status = status == KOLO_OK && done == 0 ? link_verbs_rest(bench) : status;

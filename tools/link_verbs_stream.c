@@ -43,6 +43,11 @@ static kolo_status fill_lane(struct stream *stream, struct link_verbs_lane *lane
             break;
         }
         uint32_t count = lane->left < list ? (uint32_t)lane->left : list;
+        uint32_t credit = link_verbs_credit(bench, lane);
+        count = count < credit ? count : credit;
+        if (count == 0) {
+            break;
+        }
         kolo_status status = link_verbs_post(bench, lane, count, lane->left == count);
         if (status != KOLO_OK) {
             return status;

@@ -20,6 +20,8 @@
 
 static const struct transport_ops *const rows[WIRES_TRANSPORTS] = {&transport_shm, VERBS,
                                                                    &transport_tcp};
+#define ROW_VERBS 1u
+#define ROW_TCP 2u
 static const char *const names_of_rows[WIRES_TRANSPORTS] = {"shm", "verbs", "tcp"};
 
 #define WHY_BYTES 256
@@ -123,6 +125,18 @@ static bool may_use(const struct group *group, uint32_t peer, unsigned row)
     return both && peer != group->rank && (rows[row] != &transport_shm || same_host);
 }
 
+#ifdef KOLO_HAVE_VERBS
+static kolo_status ensure_transport(struct wiring *wiring, unsigned row);
+
+/* What links go on by that lose RDMA: tcp, if this process may use it. */
+static bool ensure_spare(struct wiring *wiring)
+{
+    const struct group *group = wiring->wires->group;
+    return (group->member[group->rank].transports & (1u << ROW_TCP)) != 0 &&
+           ensure_transport(wiring, ROW_TCP) == KOLO_OK;
+}
+#endif
+
 static kolo_status ensure_transport(struct wiring *wiring, unsigned row)
 {
     struct wires *wires = wiring->wires;
@@ -133,7 +147,9 @@ static kolo_status ensure_transport(struct wiring *wiring, unsigned row)
                                       .sleeps_alone = true};
     memcpy(config.self, wires->group->member[wires->group->rank].id, sizeof config.self);
 #ifdef KOLO_HAVE_VERBS
-    struct verbs_wire verbs = {.wish = {.names = wiring->config->verbs_devices,
+    bool spare = rows[row] == &transport_verbs && ensure_spare(wiring);
+    struct verbs_wire verbs = {.spare = spare ? wires->transport[ROW_TCP] : NULL,
+                               .wish = {.names = wiring->config->verbs_devices,
                                         .gid_index = wiring->config->verbs_gid_index}};
     config.wire = rows[row] == &transport_verbs ? &verbs : NULL;
 #endif
@@ -382,13 +398,17 @@ static kolo_status check_all_linked(const struct wiring *wiring)
     return KOLO_OK;
 }
 
-/* A transport that no link uses would only be polled in vain. */
+/* A transport that no link uses would only be polled in vain. But verbs keeps tcp, for later. */
 static void drop_unused(struct wires *wires)
 {
     for (unsigned row = 0; row < WIRES_TRANSPORTS; row++) {
         bool used = false;
         for (uint32_t peer = 0; peer < wires->group->size; peer++) {
             used = used || (wires->link[peer] != NULL && wires->row[peer] == row);
+        }
+        if (!used && row == ROW_TCP && wires->transport[ROW_VERBS] != NULL) {
+            wires->spare = wires->transport[row];
+            wires->transport[row] = NULL;
         }
         if (!used && wires->transport[row] != NULL) {
             rows[row]->destroy(wires->transport[row]);
@@ -446,6 +466,9 @@ void wires_close(struct wires *wires)
         if (wires->transport[row] != NULL) {
             wires->transport[row]->ops->destroy(wires->transport[row]);
         }
+    }
+    if (wires->spare != NULL) {
+        wires->spare->ops->destroy(wires->spare);
     }
     free(wires->link);
     free(wires->row);

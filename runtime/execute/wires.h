@@ -24,6 +24,7 @@ struct wires_config {
 struct wires {
     struct group *group;                           /* borrowed */
     struct transport *transport[WIRES_TRANSPORTS]; /* NULL: not used by any link */
+    struct transport *spare; /* tcp, where only verbs may need it, and moves it; NULL */
     struct link **link; /* [size], by rank; NULL for this process, and for a link that was closed */
     uint8_t *row;       /* [size] which transport */
 };

@@ -82,12 +82,11 @@ void kolo_free(void *memory)
     if (memory == NULL) {
         return;
     }
-    struct block *block = (struct block *)(void *)((uint8_t *)memory - page_bytes());
-    if ((uintptr_t)memory % page_bytes() != 0 || block->magic != BLOCK_MAGIC ||
-        block->memory != memory) {
+    if (!region_remove(memory, REGION_ALLOCATED)) { /* nor may what lies before it be looked at */
         log_line(LOG_ERROR, "kolo_free(%p): not from kolo_alloc; nothing is freed", memory);
         return;
     }
-    region_remove(memory, REGION_ALLOCATED);
+    struct block *block = (struct block *)(void *)((uint8_t *)memory - page_bytes());
+    assert(block->magic == BLOCK_MAGIC && block->memory == memory);
     munmap(block, block->mapped_bytes);
 }

@@ -139,6 +139,8 @@ static void limits(void **state)
     REFUSED(request.size_count = LINK_SIZES_MAX + 1);
     REFUSED(request.size_bytes[1] = 0);
     REFUSED(request.size_bytes[0] = LINK_SIZE_BYTES_MAX + 1);
+    REFUSED(
+        (request.size_bytes[0] = UINT64_C(1) << 58, request.pairs = 64)); /* their product is 0 */
     REFUSED((request.size_bytes[0] = LINK_SIZE_BYTES_MAX, request.pairs = LINK_PAIRS_MAX));
     REFUSED(request.duration_ns = 0);
     REFUSED(request.duration_ns = UINT64_MAX);

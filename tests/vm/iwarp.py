@@ -21,5 +21,10 @@ def links():
     scenes.link(KOLO, "link", tests=("write", "read", "send", "message"))
 
 
+def sends_under_flow_control():
+    """iWARP ends the connection when a send finds no receive, so that many of them in both directions need credit."""
+    scenes.link(KOLO, "link_sends", tests=("send",), more=("--bidirectional", "--pairs", "3", "--post-list", "8"))
+
+
 if __name__ == "__main__":
-    guest.play(the_transport, all_reduce, links)
+    guest.play(the_transport, all_reduce, links, sends_under_flow_control)

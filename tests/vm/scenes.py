@@ -11,6 +11,7 @@ PACKET_BYTES = 4096  # of payload, at most
 ALL_REDUCE_BYTES = ("8", "1M", "17")  # first, last, factor
 ALL_REDUCE_CALLS = 6
 TRAIN = ["--hidden", "64", "--context", "8", "--embedding", "8", "--steps", "8", "--batch", "96", "--seed", "7"]
+LINK_MESSAGES = "30"  # not a duration, in which a busy machine may get nothing done
 LINK_TESTS = ("write", "read", "send", "write-imm", "atomic-add", "atomic-cas", "message", "tcp")
 
 
@@ -82,8 +83,8 @@ def link(kolo, place, tests=LINK_TESTS, more=()):
 def measure_link(kolo, tests, more):
     with tempfile.TemporaryDirectory() as folder:
         document = os.path.join(folder, "link.json")
-        said = guest.run(kolo, "perf", "link", guest.FIRST, "--test", ",".join(tests), "--size", "8,64K", "--duration", "0.1",
-                         "--warmup", "0.05", "--validate", "--json", document, *more, limit_s=120)
+        said = guest.run(kolo, "perf", "link", guest.FIRST, "--test", ",".join(tests), "--size", "8,64K", "--iterations",
+                         LINK_MESSAGES, "--validate", "--json", document, *more, limit_s=120)
         with open(document, encoding="utf-8") as file:
             records = json.load(file)["records"]
     check({record["test"] for record in records} == set(tests), said)

@@ -11,7 +11,8 @@
 
 #define DEFAULT_RETRIES 6
 #define RNR_FOR_EVER 7
-#define READS_MAX 16 /* more at once gain nothing on any device known */
+#define RNR_TIMER_640_US 12 /* as pair.c has it */
+#define READS_MAX 16        /* more at once gain nothing on any device known */
 
 /* ---- a connection's life ------------------------------------------------------------------------------------------ */
 
@@ -118,6 +119,7 @@ static bool move_pair(struct cm_connection *connection, enum ibv_qp_state state,
     }
     if (state == IBV_QPS_RTR) {
         attributes.max_dest_rd_atomic = reads;
+        attributes.min_rnr_timer = RNR_TIMER_640_US; /* rdma_cm's is 655 ms */
         if (settings->mtu != 0 && settings->mtu < attributes.path_mtu) {
             attributes.path_mtu = settings->mtu;
         }
@@ -144,8 +146,6 @@ static uint8_t lesser(int a, int b)
     int least = a < b ? a : b;
     return (uint8_t)(least < 0 ? 0 : least > UINT8_MAX ? UINT8_MAX : least);
 }
-
-#define READS_MAX 16
 
 /* Out: answered, sent: RDMA reads at once in each direction. */
 static void count_reads(const struct cm_connection *connection, uint8_t *answered, uint8_t *sent)

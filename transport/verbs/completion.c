@@ -188,12 +188,30 @@ static struct rail *find(const struct completion *completion, uint64_t id)
 
 /* ---- what happens ------------------------------------------------------------------------------------------------- */
 
+/* A completion queue that cannot be read: whatever uses it waits in vain. Returns how many rails that broke. */
+static unsigned break_all(struct completion *completion, const struct ibv_cq *cq)
+{
+    unsigned broken = 0;
+    for (uint32_t i = 0; i < completion->tickets_max; i++) {
+        struct rail *rail = completion->tickets[i].rail;
+        if (rail != NULL && rail->cq == cq && rail->state != RAIL_BROKEN &&
+            rail->state != RAIL_OFF) {
+            rail_break(rail, KOLO_ERR_SYSTEM, "its completion queue cannot be read any more");
+            broken++;
+        }
+    }
+    return broken;
+}
+
 static unsigned poll_queue(struct completion *completion, struct ibv_cq *cq)
 {
     struct ibv_wc done[COMPLETION_BATCH];
-    unsigned news = 0;
-    for (unsigned round = 0; round < COMPLETION_ROUNDS_MAX; round++) {
+    unsigned news = 0, round = 0;
+    for (; round < COMPLETION_ROUNDS_MAX; round++) {
         int count = ibv_poll_cq(cq, COMPLETION_BATCH, done);
+        if (count < 0) {
+            return news + break_all(completion, cq);
+        }
         for (int i = 0; i < count; i++) {
             struct rail *rail = find(completion, done[i].wr_id);
             if (rail != NULL) {
@@ -204,7 +222,7 @@ static unsigned poll_queue(struct completion *completion, struct ibv_cq *cq)
             break;
         }
     }
-    return news;
+    return news + (round == COMPLETION_ROUNDS_MAX); /* there may be more: nobody may sleep now */
 }
 
 unsigned completion_poll(struct completion *completion)

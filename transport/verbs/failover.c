@@ -19,15 +19,22 @@ static void log_once(const struct verbs_link *link, const struct rail *rail)
              port->name, port->number, link->name, rail->text);
 }
 
-void failover_begin(struct verbs_link *link, struct rail *rail)
+void failover_begin(struct verbs_link *link, struct rail *rail, bool others)
 {
-    log_once(link, rail);
+    if (others) {
+        log_once(link, rail);
+    }
     rail_flush(rail); /* from here on nothing new comes by it */
     for (unsigned i = 0; i < DRAIN_ROUNDS && completion_poll(&link->verbs->completion) > 0; i++) {
         link->verbs->news = true;
     }
     rail_close(rail);
     link->failover[rail->index].due = true;
+}
+
+void failover_forget(struct verbs_link *link)
+{
+    memset(link->failover, 0, sizeof link->failover);
 }
 
 static bool tell(struct verbs_link *link, unsigned rail)
@@ -88,6 +95,38 @@ static bool send_again(struct verbs_link *link, unsigned rail, unsigned channel)
     return true;
 }
 
+/* A frame that the device took for delivered and that never came there: a device that vanished between the two, or one that
+ * completes what it has only handed on (iWARP). It may be overwritten here already. */
+static bool has_lost(const struct verbs_link *link, unsigned rail, unsigned channel)
+{
+    const struct credit_out *out = &link->out[channel];
+    uint32_t front = link->failover[rail].fronts[channel];
+    if (out->completed - front > FRAME_SLOTS) {
+        return false; /* nothing that is done is still awaited */
+    }
+    bool lost = false;
+    for (uint32_t i = front; i != out->completed; i++) {
+        const struct flight *flight = &out->flight[credit_slot(i)];
+        lost |= flight->rail == rail && !has_come(&link->failover[rail], channel, i);
+    }
+    return lost;
+}
+
+static bool check_lost(struct verbs_link *link, unsigned rail)
+{
+    bool lost = false;
+    for (unsigned channel = 0; channel < FRAME_CHANNELS; channel++) {
+        lost |= has_lost(link, rail, channel);
+    }
+    if (lost) {
+        verbs_link_lose(link, KOLO_ERR_PEER_LOST,
+                        "a rail to %s failed and took bytes with it that its device had called "
+                        "delivered",
+                        link->name);
+    }
+    return lost;
+}
+
 void failover_step(struct verbs_link *link)
 {
     for (unsigned i = 0; i < link->rails; i++) {
@@ -99,6 +138,9 @@ void failover_step(struct verbs_link *link)
         if (failover->due) {
             failover->due = !tell(link, i);
         }
+        if (failover->news && check_lost(link, i)) {
+            return;
+        }
         bool all = failover->news;
         for (unsigned channel = 0; all && channel < FRAME_CHANNELS; channel++) {
             all = send_again(link, i, channel);
@@ -106,6 +148,7 @@ void failover_step(struct verbs_link *link)
         failover->news = failover->news && !all;
     }
     verbs_link_ring(link);
+    verbs_link_enlist(link); /* what found no room is tried again */
 }
 
 bool failover_due(const struct verbs_link *link)

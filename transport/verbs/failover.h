@@ -18,8 +18,11 @@ struct failover {
     uint32_t masks[FRAME_CHANNELS];  /* and those in these slots */
 };
 
-/** Give up a broken rail; the link has others. */
-void failover_begin(struct verbs_link *link, struct rail *rail);
+/** Give up a broken rail. `others`: the link has more, and the user is told. */
+void failover_begin(struct verbs_link *link, struct rail *rail, bool others);
+
+/** There is no rail left: nothing is due of any. */
+void failover_forget(struct verbs_link *link);
 
 /** The peer's RESUME has come. Only noted: acted on by failover_step(). False: it makes no sense. */
 bool failover_told(struct verbs_link *link, const struct frame_notice *notice);

@@ -12,7 +12,7 @@
 
 #include "transport/transport.h"
 
-#define FRAME_VERSION 1 /* of everything that peers must agree on; travels in the offer */
+#define FRAME_VERSION 2 /* of everything that peers must agree on; travels in the offer */
 #define FRAME_ALIGN 16
 #define FRAME_SLOTS                                                                                \
     16u /* of a channel, each direction: a power of two, at least FRAME_ALIGN (see inbox.c) */

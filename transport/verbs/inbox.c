@@ -42,6 +42,12 @@ static bool load(struct inbox *box)
         !look(box, &box->frame, box->in->front, box->expected, box->frame.length)) {
         return false;
     }
+    /* Its first bytes have been taken: the header that said so must still be there. A peer can write it anew at any time. */
+    if (box->merged_bytes > 0 &&
+        (box->frame.kind != FRAME_COPY || box->frame.bytes < box->merged_bytes)) {
+        box->broken = true;
+        return false;
+    }
     box->loaded = true;
     box->end = box->frame.bytes;
     box->taken = box->merged_bytes;
@@ -276,6 +282,9 @@ static bool grant(struct inbox *box, struct transfer *receive)
 bool inbox_grant(struct inbox *box)
 {
     bool any = false;
+    if (spare_path(box->link) != NULL) {
+        return false; /* nobody could use it */
+    }
     while (box->unasked != NULL && box->unasked_number - box->number < OUTBOX_GRANTS &&
            notice_room(box->link) > NOTICE_KEPT + TRANSPORT_LANES) {
         struct transfer *receive = box->unasked;
@@ -336,4 +345,15 @@ bool inbox_lends(const struct inbox *box)
         }
     }
     return false;
+}
+
+uint8_t *inbox_granted(const struct inbox *box, uint64_t address, size_t bytes)
+{
+    for (const struct transfer *i = box->queue.head; i != NULL; i = i->next) {
+        uint64_t into = address - (uint64_t)(uintptr_t)i->data;
+        if (i->scratch == GRANTED && into <= i->length && bytes <= i->length - into) {
+            return i->data + into;
+        }
+    }
+    return NULL;
 }

@@ -52,6 +52,9 @@ bool inbox_cancel(struct inbox *box, struct transfer *transfer);
 /** Has all of the message come that is the next or open? */
 bool inbox_has_whole(struct inbox *box);
 
+/** Where in a granted receive these bytes of the peer's put belong; NULL: nothing of the kind was granted. */
+uint8_t *inbox_granted(const struct inbox *box, uint64_t address, size_t bytes);
+
 /** May the peer write the poster's memory? */
 bool inbox_lends(const struct inbox *box);
 

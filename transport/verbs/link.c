@@ -95,6 +95,7 @@ kolo_status verbs_link_make(struct verbs_link **link, struct verbs *verbs,
     if (status != KOLO_OK) {
         goto err_close_slots;
     }
+    spare_make(made);
     put_into_list(made);
     *link = made;
     return KOLO_OK;
@@ -117,6 +118,7 @@ void verbs_link_free(struct verbs_link *link)
         verbs->sent_bytes += link->outbox[i].sent_bytes;
         verbs->received_bytes += link->inbox[i].received_bytes;
     }
+    spare_free(link);
     verbs->parting -= link->parting;
     slots_close(&link->slots);
     free(link->rail);
@@ -145,6 +147,10 @@ size_t verbs_link_offer(const struct verbs_link *link, uint8_t *offer)
             mine.rail[i].reach = VERBS_OFFER_BY_ADDRESS;
             pair_address(&mine.rail[i].address, link->rail[i].pair);
         }
+    }
+    if (link->spare != NULL) {
+        mine.spare_bytes = link->spare->offer_bytes;
+        memcpy(mine.spare, link->spare->offer, mine.spare_bytes);
     }
     return verbs_offer_encode(offer, &mine);
 }
@@ -188,6 +194,10 @@ kolo_status verbs_link_connect(struct verbs_link *link, const uint8_t *offer, si
         return fail(KOLO_ERR_PROTOCOL, "the verbs offer of %s is not one for this link",
                     link->name);
     }
+    kolo_status status = spare_aim(link, theirs.spare, theirs.spare_bytes);
+    if (status != KOLO_OK) {
+        return status;
+    }
     link->epoch_out = theirs.epoch;
     if (connect_rails(link, &theirs) == 0) {
         return fail_more(KOLO_ERR_STATE, "no common fabric with %s", link->name);
@@ -210,16 +220,24 @@ void verbs_link_arrived(struct verbs_link *link, struct rail *rail, uint32_t imm
 {
     unsigned channel = immediate >> 8 & 0xff;
     unsigned slot = immediate & 0xff;
+    bool ours = immediate >> 16 == link->epoch_in;
+    if (ours && channel == FRAME_HELLO && slot == 0) {
+        rail->heard = true;
+        meeting_heard(rail);
+        verbs_link_settle_soon(link);
+    } else if (ours && channel < FRAME_CHANNELS && slot < FRAME_SLOTS) {
+        verbs_link_take(link, channel, slot);
+    } else {
+        link->hostile = true;
+        verbs_link_settle_soon(link);
+    }
+}
+
+void verbs_link_take(struct verbs_link *link, unsigned channel, unsigned slot)
+{
     uint32_t sequence;
     uint16_t credits[FRAME_CHANNELS];
-    bool sane = immediate >> 16 == link->epoch_in;
-    if (sane && channel == FRAME_HELLO && slot == 0) {
-        rail->heard = true;
-        verbs_link_settle_soon(link);
-        return;
-    }
-    sane = sane && channel < FRAME_CHANNELS && slot < FRAME_SLOTS &&
-           credit_arrive(&link->in[channel], slot, &sequence);
+    bool sane = credit_arrive(&link->in[channel], slot, &sequence);
     if (sane) {
         frame_decode_credits(credits, slots_in(&link->slots, channel, sequence));
         for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
@@ -259,7 +277,7 @@ struct rail *verbs_link_rail(struct verbs_link *link, unsigned works)
             best = rail;
         }
     }
-    return best;
+    return best != NULL ? best : spare_path(link);
 }
 
 /* Every RAIL_SIGNAL_EVERY-th write of a rail is signalled: over several rails, the window may fill before one of them is. */
@@ -286,7 +304,7 @@ unsigned verbs_link_room(struct verbs_link *link, unsigned channel)
 
 bool verbs_link_is_busy(const struct verbs_link *link)
 {
-    bool busy = false;
+    bool busy = spare_is_alive(link) && !spare_is_quiet(link);
     for (unsigned i = 0; i < link->rails; i++) {
         busy |= link->rail[i].state == RAIL_UP && link->rail[i].signals > 0;
     }
@@ -310,6 +328,10 @@ static struct ibv_sge part(const void *bytes, size_t length, uint32_t key)
 void verbs_link_post(struct verbs_link *link, struct rail *rail, unsigned channel,
                      uint32_t sequence)
 {
+    if (rail->index == SPARE_RAIL) {
+        spare_post(link, channel, sequence);
+        return;
+    }
     const struct flight *flight = credit_flight(&link->out[channel], sequence);
     const uint8_t *slot = slots_out(&link->slots, channel, sequence);
     uint32_t key = link->slots.regions[rail->index]->lkey;
@@ -353,6 +375,7 @@ void verbs_link_ring(struct verbs_link *link)
         rail_ring(&link->rail[i], link->rail[i].awaited);
         link->rail[i].awaited = false;
     }
+    spare_push(link);
 }
 
 /* ---- moving ------------------------------------------------------------------------------------------------------- */
@@ -422,6 +445,7 @@ void verbs_link_lose(struct verbs_link *link, kolo_status status, const char *fo
     for (unsigned i = 0; i < link->rails; i++) {
         rail_close(&link->rail[i]); /* before the posters have their memory back */
     }
+    spare_close(link);
     for (unsigned i = 0; i < TRANSPORT_LANES; i++) {
         queue_fail(&link->inbox[i].queue, status);
         outbox_fail(&link->outbox[i], status);
@@ -473,8 +497,8 @@ static unsigned sort_rails(struct verbs_link *link, const struct rail **why)
         struct rail *rail = &link->rail[i];
         if (rail->state == RAIL_BROKEN) {
             *why = rail;
-            if (alive > 0 && !link->leaving) {
-                failover_begin(link, rail);
+            if ((alive > 0 || spare_stands_by(link)) && !link->leaving) {
+                failover_begin(link, rail, alive > 0);
             } else {
                 rail_close(rail);
             }
@@ -532,6 +556,11 @@ void verbs_link_settle(struct verbs_link *link)
         return;
     }
     unsigned alive = sort_rails(link, &why);
+    if (alive == 0 && why != NULL && link->state == LINK_UP) {
+        failover_forget(link);
+        (void)(!link->leaving && spare_take_over(link, why));
+    }
+    alive += spare_is_alive(link);
     if (link->state == LINK_UP && !link->leaving) {
         failover_step(link);
     }
@@ -545,7 +574,12 @@ void verbs_link_settle(struct verbs_link *link)
     if (link->state != LINK_LOST && link->leaving) {
         settle_leaving(link, alive);
     }
-    if (link->state != LINK_LOST && why != NULL && alive == 0 && !link->leaving) {
+    if (link->state == LINK_LOST || alive > 0 || link->leaving) {
+        return;
+    }
+    if (spare_failure(link) != NULL) {
+        verbs_link_lose(link, KOLO_ERR_PEER_LOST, "%s", spare_failure(link));
+    } else if (why != NULL) {
         lose_rails(link, why);
     }
 }
@@ -565,7 +599,9 @@ static void tick_trying(struct verbs_link *link, uint64_t now_ns)
 static void probe(struct verbs_link *link)
 {
     for (unsigned i = 0; i < link->rails; i++) {
-        if (link->rail[i].state == RAIL_UP) {
+        const struct rail *rail = &link->rail[i];
+        bool nudges = rail->state == RAIL_TRYING && rail->iwarp; /* see meeting_heard() */
+        if (rail->state == RAIL_UP || nudges) {
             rail_probe(&link->rail[i]);
         }
     }
@@ -577,10 +613,12 @@ void verbs_link_tick(struct verbs_link *link, uint64_t now_ns)
         if (now_ns >= link->deadline_ns || parting_is_over(link)) {
             verbs_link_free(link);
         } else {
+            spare_tick(link, now_ns);
             probe(link);
         }
         return;
     }
     tick_trying(link, now_ns);
+    spare_tick(link, now_ns);
     probe(link);
 }

@@ -14,6 +14,7 @@
 #include "transport/verbs/rail.h"
 #include "transport/verbs/registration.h"
 #include "transport/verbs/slots.h"
+#include "transport/verbs/spare.h"
 
 #define LINK_NAME_BYTES 128
 #define LINK_TEXT_BYTES 512
@@ -35,13 +36,18 @@ struct verbs {
     bool due;                /* a link is to be settled */
     bool news;               /* something has happened in arm() */
     int timer_fd;
-    uint64_t period_ns;    /* of the timer; 0: off */
-    uint64_t next_tick_ns; /* when it is due */
-    unsigned rounds;       /* of progress() since the time was looked at */
-    uint32_t warned;       /* bits of ports of which the user has been told that they fail */
-    uint32_t down;         /* bits of ports that have said so */
-    unsigned parting;      /* links that are closed but not gone */
-    uint64_t sent_bytes;   /* of links that are gone */
+    uint64_t period_ns;      /* of the timer; 0: off */
+    uint64_t next_tick_ns;   /* when it is due */
+    unsigned rounds;         /* of progress() since the time was looked at */
+    uint32_t warned;         /* bits of ports of which the user has been told that they fail */
+    uint32_t down;           /* bits of ports that have said so */
+    unsigned parting;        /* links that are closed but not gone */
+    struct transport *spare; /* borrowed; NULL: none */
+    uint64_t patience_ns;    /* with the other end of a link that comes by it */
+    unsigned sparing;        /* links that need it now */
+    uint64_t next_watch_ns;  /* when it is looked at for others */
+    bool spare_told;         /* the user knows */
+    uint64_t sent_bytes;     /* of links that are gone */
     uint64_t received_bytes;
 };
 
@@ -61,7 +67,8 @@ struct verbs_link {
     enum link_state state;
     unsigned rails;
     uint16_t epoch_in, epoch_out;
-    struct rail *rail; /* [rails] */
+    struct rail *rail;   /* [rails] */
+    struct spare *spare; /* NULL: none */
     struct slots slots;
     struct credit_in in[FRAME_CHANNELS];
     struct credit_out out[FRAME_CHANNELS];
@@ -113,10 +120,14 @@ void verbs_wind(struct verbs *verbs);
 /** An immediate has come. */
 void verbs_link_arrived(struct verbs_link *link, struct rail *rail, uint32_t immediate);
 
+/** A frame has come into a slot of a channel, all of it. */
+void verbs_link_take(struct verbs_link *link, unsigned channel, unsigned slot);
+
 /** The device has done with a frame of ours. */
 void verbs_link_sent(struct verbs_link *link, unsigned channel, uint32_t sequence);
 
-/** The rail with the least to do that has room for so many work requests; NULL: none now. */
+/** The rail with the least to do that has room for so many work requests, or what stands for the spare when all are lost; NULL:
+ *  none now. */
 struct rail *verbs_link_rail(struct verbs_link *link, unsigned works);
 
 /** Frames that may be sent on a channel now. If there are none because the device has not said that it is done with earlier ones,

@@ -139,6 +139,13 @@ kolo_status meeting_begin(struct rail *rail, const struct sockaddr_storage *to)
                    sizeof bytes, LINK_TRYING_NS, &events, rail);
 }
 
+/* On iWARP the end that has accepted sends nothing before something has come: what follows the acceptance too closely breaks the connection
+ * (RFC 5044, 7.1.2). So the end that has dialled greets first. */
+static bool may_greet(const struct rail *rail)
+{
+    return !rail->iwarp || rail->link->dials || rail->heard;
+}
+
 static bool step_rail(struct rail *rail)
 {
     kolo_status why;
@@ -148,6 +155,9 @@ static bool step_rail(struct rail *rail)
     }
     switch (cm_state(rail->connection, &why, &text)) {
     case CM_UP:
+        if (!may_greet(rail)) {
+            return false;
+        }
         rail_greet(rail);
         return true;
     case CM_LOST:
@@ -156,6 +166,11 @@ static bool step_rail(struct rail *rail)
     default:
         return false;
     }
+}
+
+void meeting_heard(struct rail *rail)
+{
+    (void)step_rail(rail);
 }
 
 bool meeting_step(struct verbs *verbs)

@@ -29,6 +29,10 @@ static inline bool meeting_is_needed(const struct meeting *meeting, const struct
 /** Begin to bring an aimed rail to where the peer listens, if this is the end that dials. KOLO_ERR_SYSTEM, KOLO_ERR_MEMORY. */
 kolo_status meeting_begin(struct rail *rail, const struct sockaddr_storage *to);
 
+/** The peer's hello has come by this rail: greet, if that waited for it. (Linux's siw may overlook a hello that comes while its end is
+ *  still accepting, until something more comes: the end that has dialled probes until it hears.) */
+void meeting_heard(struct rail *rail);
+
 /** Handle what has happened, and greet by rails that are connected. True if anything has. */
 bool meeting_step(struct verbs *verbs);
 

@@ -28,10 +28,14 @@ bool notice_put_out(struct verbs_link *link, enum frame_kind kind, struct frame 
     return true;
 }
 
+/* The last slots are for what must not fail for want of room: a RESUME a rail, the GOODBYE; and for the credits of notices
+ * themselves, without which both ends might wait. */
 bool notice_credits(struct verbs_link *link)
 {
-    bool due = false;
-    for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
+    const struct credit_out *out = &link->out[FRAME_NOTICES];
+    bool last = out->next - out->credited >= FRAME_SLOTS - (FRAME_RAILS + 1);
+    bool due = credit_due(&link->in[FRAME_NOTICES]);
+    for (unsigned i = 0; i < TRANSPORT_LANES && !last; i++) {
         due |= credit_due(&link->in[i]);
     }
     if (!due || link->leaving) {

@@ -56,6 +56,7 @@ size_t verbs_offer_encode(uint8_t *bytes, const struct verbs_offer *offer)
             put_listens(&writer, &offer->rail[i].listens);
         }
     }
+    wire_put_blob(&writer, offer->spare, offer->spare_bytes);
     assert(!writer.failed);
     return writer.length;
 }
@@ -87,6 +88,7 @@ bool verbs_offer_decode(struct verbs_offer *offer, const uint8_t *bytes, size_t 
             get_listens(&reader, &offer->rail[i].listens);
         }
     }
+    offer->spare_bytes = wire_get_blob(&reader, offer->spare, sizeof offer->spare);
     return !reader.failed && reader.offset == reader.length &&
            offer->base <= UINT64_MAX - SLOTS_HALF_BYTES;
 }

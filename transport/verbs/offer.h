@@ -7,6 +7,7 @@
 
 #include "transport/transport.h"
 #include "transport/verbs/pair.h"
+#include "transport/verbs/spare.h"
 
 /** How a rail's queue pair is reached. */
 enum verbs_offer_reach {
@@ -30,6 +31,8 @@ struct verbs_offer {
     uint16_t epoch; /* of immediates towards this end */
     unsigned rails;
     struct verbs_offer_rail rail[DEVICE_RAILS_MAX];
+    size_t spare_bytes; /* 0: there is no spare */
+    uint8_t spare[SPARE_OFFER_BYTES];
 };
 
 /** Into TRANSPORT_OFFER_BYTES. Returns how many bytes. */

@@ -68,14 +68,22 @@ static const struct outbox_grant *granted(const struct outbox *box, const struct
     return good ? grant : NULL;
 }
 
+/* Can the rail send from the transfer's memory? The spare need not. */
+static bool registered(const struct outbox *box, const struct transfer *transfer,
+                       const struct rail *rail)
+{
+    return rail->index != SPARE_RAIL &&
+           registrations_find(box->link->verbs->registrations, rail->index, transfer->data,
+                              transfer->length) != NULL;
+}
+
 /* A tracked message: straight from its memory, to its destination if that is known. False: its memory is not registered. */
 static bool send_tracked(struct outbox *box, struct transfer *transfer, struct rail *rail,
                          size_t limit)
 {
     const struct outbox_grant *grant = granted(box, transfer);
     const uint8_t *data = transfer->data + transfer->scratch;
-    if (registrations_find(box->link->verbs->registrations, rail->index, transfer->data,
-                           transfer->length) == NULL) {
+    if (!registered(box, transfer, rail)) {
         return false;
     }
     size_t room = grant != NULL ? FRAME_PUT_BYTES : frame_room(transfer->scratch);
@@ -125,8 +133,7 @@ static bool relieve(struct outbox *box)
 static void begin(struct outbox *box, const struct transfer *transfer, const struct rail *rail)
 {
     box->tracked = transfer->data != NULL && transfer->length >= OUTBOX_GATHER_BYTES &&
-                   registrations_find(box->link->verbs->registrations, rail->index, transfer->data,
-                                      transfer->length) != NULL;
+                   registered(box, transfer, rail);
 }
 
 static bool step_head(struct outbox *box, struct transfer *transfer)
@@ -143,7 +150,9 @@ static bool step_head(struct outbox *box, struct transfer *transfer)
     if (rail == NULL) {
         return false;
     }
-    if (!box->begun) {
+    if (rail->index == SPARE_RAIL) {
+        box->tracked = true; /* to be done when it has left: no device sees to that later */
+    } else if (!box->begun) {
         begin(box, transfer, rail);
     }
     if (!box->tracked || !send_tracked(box, transfer, rail, limit)) {
@@ -191,13 +200,18 @@ void outbox_commit(struct outbox *box, struct transfer *transfer, size_t bytes)
 {
     assert(box->queue.head == transfer && box->place != NULL && bytes <= box->place_bytes);
     struct rail *rail = verbs_link_rail(box->link, RAIL_FRAME_WORKS);
-    if (bytes == 0 || rail == NULL) { /* no rail: the link is about to be lost */
+    bool later =
+        rail == NULL; /* all rails are lost: the spare sends what it finds, or the link is lost */
+    rail = later ? spare_to_come(box->link) : rail;
+    if (bytes == 0 || rail == NULL) {
         return;
     }
     box->place = NULL;
     box->tracked = false;
     struct flight *flight = compose(box, transfer, FRAME_COPY, bytes);
-    verbs_link_post(box->link, rail, box->lane, box->out->next);
+    if (!later) {
+        verbs_link_post(box->link, rail, box->lane, box->out->next);
+    }
     account(box, transfer, flight, rail);
 }
 

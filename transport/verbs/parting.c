@@ -30,13 +30,17 @@ bool parting_is_over(const struct verbs_link *link)
         way |= up;
         over &= !up || link->rail[i].posted == link->rail[i].completed;
     }
+    over &= spare_is_quiet(link);
+    way |= spare_is_alive(link);
     return over || !way;
 }
 
 void parting_flush(struct verbs_link *link, uint64_t deadline_ns)
 {
     while (!parting_is_over(link) && clock_now_ns() < deadline_ns) {
-        if (completion_poll(&link->verbs->completion) > 0) {
+        bool any = completion_poll(&link->verbs->completion) > 0;
+        any |= link->verbs->sparing > 0 && spare_progress(link->verbs);
+        if (any) {
             link->verbs->news = true;
         } else {
             sched_yield();
@@ -81,6 +85,7 @@ void parting_close(struct verbs_link *link)
         for (unsigned i = 0; i < link->rails; i++) {
             rail_close(&link->rail[i]); /* before the poster has its memory back */
         }
+        spare_close(link);
         fail_posted(link, KOLO_ERR_ABORTED);
         verbs_link_free(link);
         return;

@@ -185,6 +185,7 @@ kolo_status rail_connect_again(struct rail *rail, const struct pair_settings *se
         return status;
     }
     rail->state = RAIL_MADE;
+    rail->late = false;
     rail->posted = rail->completed = rail->unsignalled = rail->signals = 0;
     rail->chained = rail->owed = rail->heard_word = 0;
     rail->load = 0;

@@ -46,6 +46,7 @@ static void choose_times(struct verbs *verbs, uint64_t peer_timeout_ns)
         verbs->probe_ns = PROBE_LEAST_NS;
     }
     verbs->answer_ns = 4 * verbs->probe_ns;
+    verbs->patience_ns = peer_timeout_ns > 0 ? peer_timeout_ns : SPARE_PATIENCE_NS;
     verbs->ack_timeout = ACK_TIMEOUT_LEAST;
     while (verbs->ack_timeout < ACK_TIMEOUT_MOST &&
            ((uint64_t)4096 << (verbs->ack_timeout + 1)) * ACK_TRIES <= peer_timeout_ns / 3) {
@@ -72,6 +73,11 @@ static kolo_status open_parts(struct verbs *verbs, const struct verbs_wire *wire
     if (verbs->timer_fd < 0 ||
         epoll_ctl(verbs->completion.wait_fd, EPOLL_CTL_ADD, verbs->timer_fd, &event) != 0) {
         return fail(KOLO_ERR_SYSTEM, "no timer for the verbs transport: %s", strerror(errno));
+    }
+    verbs->spare = wire != NULL ? wire->spare : NULL;
+    if (verbs->spare != NULL && epoll_ctl(verbs->completion.wait_fd, EPOLL_CTL_ADD,
+                                          verbs->spare->ops->wait_fd(verbs->spare), &event) != 0) {
+        return fail(KOLO_ERR_SYSTEM, "cannot watch the spare transport: %s", strerror(errno));
     }
     status = registrations_open(&verbs->registrations, &verbs->devices);
     if (status == KOLO_OK) {
@@ -240,7 +246,8 @@ void verbs_wind(struct verbs *verbs)
 {
     uint64_t period_ns = 0;
     for (const struct verbs_link *link = verbs->links; link != NULL; link = link->next) {
-        bool busy = link->parting || link->state == LINK_CONNECTING;
+        bool busy = link->parting || link->state == LINK_CONNECTING ||
+                    (spare_is_alive(link) && spare_path(link) == NULL);
         uint64_t wanted_ns = busy ? BUSY_TICK_NS : link->state == LINK_UP ? verbs->probe_ns : 0;
         if (wanted_ns > 0 && (period_ns == 0 || wanted_ns < period_ns)) {
             period_ns = wanted_ns;
@@ -351,12 +358,17 @@ static void look_around(struct verbs *verbs)
 {
     bool slept = verbs->rounds > TICK_ROUNDS;
     uint64_t expirations;
-    bool due = clock_tick_ns() >= verbs->next_tick_ns;
+    uint64_t now_ns = clock_tick_ns();
+    bool due = now_ns >= verbs->next_tick_ns;
     verbs->rounds = 0;
     if (slept) { /* one of these may have ended the sleep, and would end the next one at once */
         due |= read(verbs->timer_fd, &expirations, sizeof expirations) > 0;
         meeting_step(verbs);
         completion_events(&verbs->completion, told, verbs);
+    }
+    if (slept || now_ns >= verbs->next_watch_ns) {
+        verbs->next_watch_ns = clock_after(now_ns, BUSY_TICK_NS);
+        spare_watch(verbs);
     }
     if (due) {
         tick(verbs, clock_now_ns());
@@ -369,6 +381,9 @@ static bool verbs_progress(struct transport *base)
     bool any = verbs->news;
     verbs->news = false;
     any |= completion_poll(&verbs->completion) > 0;
+    if (verbs->sparing > 0) {
+        any |= spare_progress(verbs);
+    }
     any |= step_busy(verbs);
     if (++verbs->rounds >= TICK_ROUNDS) {
         look_around(verbs);
@@ -409,12 +424,17 @@ static bool verbs_arm(struct transport *base)
     bool news = completion_poll(&verbs->completion) > 0;
     news |= step_busy(verbs);
     verbs->news |= news;
-    return !verbs->news && !verbs->due;
+    bool quiet = verbs->sparing == 0 || verbs->spare->ops->arm(verbs->spare);
+    return quiet && !verbs->news && !verbs->due;
 }
 
 static void verbs_disarm(struct transport *base)
 {
-    ((struct verbs *)base)->rounds = TICK_ROUNDS; /* time may have passed */
+    struct verbs *verbs = (struct verbs *)base;
+    verbs->rounds = TICK_ROUNDS; /* time may have passed */
+    if (verbs->sparing > 0) {
+        verbs->spare->ops->disarm(verbs->spare);
+    }
 }
 
 static void verbs_count(const struct transport *base, uint64_t *sent, uint64_t *received)

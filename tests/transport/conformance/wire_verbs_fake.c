@@ -1,6 +1,7 @@
 /* RDMA devices that exist only in this process. */
 #include "tests/transport/conformance/verbs_regions.h"
 #include "tests/transport/conformance/wire.h"
+#include "tests/transport/conformance/wire_verbs_spare.h"
 #include "tests/transport/verbs/fake/fake.h"
 #include "transport/verbs/verbs.h"
 
@@ -40,13 +41,43 @@ static void use_rails(void)
     use_shuffled();
 }
 
+static void *spare_open(void *world, const uint8_t *id)
+{
+    struct device_wish wish = {.gid_index = -1};
+    (void)world;
+    return wire_verbs_spare_open(&wish, id);
+}
+
+static void spare_close(void *port)
+{
+    wire_verbs_spare_close(port);
+}
+
+/* A TCP transport beside it, that nobody needs; and that everything goes by. */
+static void use_beside(void)
+{
+    verbs.port_open = spare_open;
+    verbs.port_close = spare_close;
+    verbs_regions_begin();
+}
+
+static void use_spare(void)
+{
+    use_beside();
+    verbs.ops = wire_verbs_spare_ops();
+    verbs.stress_messages = 1000;
+}
+
 const struct conformance_wire *conformance_wire(const char *variant)
 {
     static const struct {
         const char *name;
         void (*use)(void);
-    } variants[] = {
-        {"regions", verbs_regions_begin}, {"shuffled", use_shuffled}, {"rails", use_rails}};
+    } variants[] = {{"regions", verbs_regions_begin},
+                    {"shuffled", use_shuffled},
+                    {"rails", use_rails},
+                    {"beside", use_beside},
+                    {"spare", use_spare}};
 
     devices = 1;
     verbs = (struct conformance_wire){
