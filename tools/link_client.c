@@ -1,4 +1,5 @@
 /* The asking end of a measurement: link_measure() of link.h. */
+#include <assert.h>
 #include <netdb.h>
 #include <sched.h>
 #include <stdio.h>
@@ -127,6 +128,7 @@ static kolo_status measure(struct link_outcome outcomes[LINK_SIDES], struct aski
     uint8_t payload[8];
     struct wire_writer writer = {.bytes = payload, .capacity = sizeof payload};
     struct link_run run;
+    assert(bench != NULL);
     wire_put_u32(&writer, mode);
     wire_put_u32(&writer, size);
     link_bench_run(&run, &asking->request, mode, asking->request.size_bytes[size]);

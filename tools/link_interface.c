@@ -49,7 +49,7 @@ static uint64_t read_rate_Bps(const char *interface)
 
 void link_interface_describe(struct link_host *host, int fd)
 {
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
     struct ifaddrs *all = NULL;
     if (getsockname(fd, (struct sockaddr *)&local, &length) != 0 || getifaddrs(&all) != 0) {

@@ -79,7 +79,7 @@ static bool allocate(struct message_bench *message, const struct link_request *r
     size_t most = (size_t)greatest_size(request);
     message->out = kolo_alloc(most);
     message->in = kolo_alloc(room);
-    message->expected = request->validate ? malloc(most) : NULL;
+    message->expected = request->validate ? malloc(most > 0 ? most : 1) : NULL;
     return message->out != NULL && message->in != NULL &&
            (message->expected != NULL || !request->validate);
 }

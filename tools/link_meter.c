@@ -22,7 +22,7 @@ void link_meter_start(struct link_meter *meter, const struct link_request *reque
 
 void link_meter_read(struct link_meter *meter, uint64_t at, uint64_t now_ns)
 {
-    if (meter->done) {
+    if (meter->done || meter->step == 0) { /* or not begun: a latency is being measured */
         return;
     }
     meter->reading[meter->taken].ns = now_ns;

@@ -1,5 +1,6 @@
 #include "tools/link_session.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,7 @@ static kolo_status serve_runs(struct serving *serving, struct link_bench *bench)
 static kolo_status connect_bench(struct serving *serving, struct link_bench *bench)
 {
     uint64_t deadline_ns = silence_deadline_ns();
+    assert(bench != NULL);
     kolo_status status =
         link_control_expect(&serving->control, &serving->frame, LINK_FRAME_CONNECT, deadline_ns);
     if (status != KOLO_OK) {

@@ -34,7 +34,7 @@ static kolo_status open_devices(struct devices *devices, const struct link_end *
 static bool is_local_address(const union ibv_gid *gid, int control_fd)
 {
     static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
     if (getsockname(control_fd, (struct sockaddr *)&local, &length) != 0) {
         return false;

@@ -52,7 +52,7 @@ kolo_status wish_parse(struct wish_port wanted[DEVICE_RAILS_MAX], unsigned *coun
     *count = 0;
     for (const char *at = names;; at++) {
         size_t length = strcspn(at, ",");
-        struct wish_port port;
+        struct wish_port port = {0};
         kolo_status status = parse_one(&port, at, length);
         if (status != KOLO_OK) {
             return status;
