@@ -49,9 +49,8 @@ static kolo_status await_receive(struct link_verbs_bench *bench)
 /* A send that failed shows only here. */
 static kolo_status await_mark(struct link_verbs_bench *bench, uint8_t mark)
 {
-    const volatile uint8_t *last =
-        bench->in.bytes + bench->lanes[0].in_offset + bench->run->size_bytes - 1;
-    for (uint32_t polls = 1; *last != mark; polls++) {
+    const uint8_t *last = bench->in.bytes + bench->lanes[0].in_offset + bench->run->size_bytes - 1;
+    for (uint32_t polls = 1; __atomic_load_n(last, __ATOMIC_ACQUIRE) != mark; polls++) {
         if (polls % LINK_VERBS_POLLS != 0) {
             continue;
         }
@@ -63,7 +62,6 @@ static kolo_status await_mark(struct link_verbs_bench *bench, uint8_t mark)
             return status;
         }
     }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return KOLO_OK;
 }
 
