@@ -15,6 +15,8 @@
 #include "runtime/base/status.h"
 #include "runtime/base/wire.h"
 
+#define BUSY_PATIENCE_NS (3 * NS_PER_S) /* the client before may be on its way out */
+#define BUSY_RETRY_MS 100
 #define SILENCE_MS 10000 /* unacknowledged data for so long: the peer's host is gone */
 #define KEEPALIVE_S 1
 
@@ -230,8 +232,8 @@ static kolo_status greet(int fd, char *peer, const struct link_hello *hello, uin
     return status == KOLO_OK ? judge(answer, peer) : status;
 }
 
-kolo_status link_hello_dial(int *fd, char *peer, const char *host, int port,
-                            const struct link_hello *hello, uint64_t deadline_ns)
+static kolo_status dial_once(int *fd, char *peer, const char *host, int port,
+                             const struct link_hello *hello, uint64_t deadline_ns)
 {
     int made = -1;
     kolo_status status = connect_any(&made, host, port, deadline_ns);
@@ -245,4 +247,17 @@ kolo_status link_hello_dial(int *fd, char *peer, const char *host, int port,
     }
     *fd = made;
     return KOLO_OK;
+}
+
+kolo_status link_hello_dial(int *fd, char *peer, const char *host, int port,
+                            const struct link_hello *hello, uint64_t deadline_ns)
+{
+    uint64_t patience_ns = clock_after(clock_now_ns(), BUSY_PATIENCE_NS);
+    uint64_t until_ns = patience_ns < deadline_ns ? patience_ns : deadline_ns;
+    kolo_status status = dial_once(fd, peer, host, port, hello, deadline_ns);
+    while (status == KOLO_ERR_STATE && clock_now_ns() < until_ns) {
+        poll(NULL, 0, BUSY_RETRY_MS);
+        status = dial_once(fd, peer, host, port, hello, deadline_ns);
+    }
+    return status;
 }

@@ -43,7 +43,7 @@ void link_answer_encode(uint8_t bytes[LINK_ANSWER_BYTES], enum link_verdict verd
 void link_hello_tune(int fd);
 
 /** Connect to a server and be welcomed. Out: fd, non-blocking, with limits on silence; peer (LINK_PEER_BYTES). KOLO_ERR_SYSTEM (no such
- *  host, refused, unreachable), KOLO_ERR_TIMEOUT, KOLO_ERR_STATE (busy), KOLO_ERR_PROTOCOL (something else listens there). */
+ *  host, refused, unreachable), KOLO_ERR_TIMEOUT, KOLO_ERR_STATE (busy for 3 s), KOLO_ERR_PROTOCOL (something else listens there). */
 kolo_status link_hello_dial(int *fd, char *peer, const char *host, int port,
                             const struct link_hello *hello, uint64_t deadline_ns);
 

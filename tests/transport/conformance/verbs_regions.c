@@ -1,5 +1,6 @@
 #include "tests/transport/conformance/verbs_regions.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "runtime/base/region.h"
@@ -33,7 +34,7 @@ void *__wrap_malloc(size_t bytes)
 
 void __wrap_free(void *memory)
 {
-    if (begun && !inside && memory != NULL) {
+    if (begun && !inside && memory != NULL && malloc_usable_size(memory) >= VERBS_REGIONS_BYTES) {
         inside = true;
         (void)region_remove(memory, REGION_REGISTERED);
         inside = false;
