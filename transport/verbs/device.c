@@ -308,6 +308,7 @@ static kolo_status survey_all(struct survey *survey, struct ibv_device **list, i
 {
     kolo_status status = KOLO_OK;
     for (int i = 0; i < count; i++) {
+        // cppcheck-suppress nullPointerRedundantCheck ; there are none without a list
         kolo_status each = survey_device(survey, list[i], 0, wish);
         status = each == KOLO_ERR_ARGUMENT ? each : status;
     }

@@ -90,7 +90,7 @@ void frame_notice_encode(uint8_t *slot, const struct frame_notice *notice)
 
 void frame_notice_decode(struct frame_notice *notice, const uint8_t *slot)
 {
-    uint32_t words[FRAME_NOTICE_WORDS];
+    uint32_t words[FRAME_NOTICE_WORDS] = {0};
     for (size_t i = 0; i < FRAME_NOTICE_WORDS; i++) {
         words[i] = get_u32(slot + FRAME_HEADER_BYTES + i * sizeof words[0]);
     }

@@ -221,7 +221,10 @@ void pair_address_get(struct wire_reader *reader, struct pair_address *address)
     read.ethernet = ethernet == 1;
     read.gid_type = wire_get_u8(reader);
     reader->failed = reader->failed || !plausible(&read, ethernet);
-    *address = reader->failed ? (struct pair_address){0} : read;
+    if (reader->failed) {
+        memset(&read, 0, sizeof read);
+    }
+    *address = read;
 }
 
 /* ---- connecting --------------------------------------------------------------------------------------------------- */
