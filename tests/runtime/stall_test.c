@@ -117,9 +117,13 @@ static int die_and_leave_a_child(unsigned rank, void *context)
         PEER_CHECK(kolo_barrier(comm, NULL) == KOLO_OK, "the parent goes on after a fork");
         raise(SIGKILL);
     }
-    PEER_CHECK(kolo_barrier(comm, NULL) == KOLO_OK, "barrier");
+    /* rank 1 may die while this one still waits for the third rank in the same barrier, so that one may be the last */
     double start = peer_now_s();
     kolo_status status = kolo_barrier(comm, NULL);
+    if (status == KOLO_OK) {
+        start = peer_now_s();
+        status = kolo_barrier(comm, NULL);
+    }
     PEER_CHECK(status == KOLO_ERR_PEER_LOST, "%s", kolo_status_name(status));
     PEER_CHECK(peer_said("rank 1"), "who");
     PEER_CHECK(peer_now_s() - start < 2, "it took %.2f s", peer_now_s() - start);
