@@ -14,11 +14,18 @@
 #define CLEARLY                                                                                    \
     0.95 /* estimates are no better than this: of equals, the row that stands first is kinder to caches */
 
+/* What an average rank does: ends of messages, and vectors sent. */
+struct load {
+    double ends, vectors;
+    bool known;
+};
+
 struct plans {
     uint32_t rank, size;
     struct network_uniform network;
     char forced[32]; /* "" if none */
     const struct algorithm *choice[COLLECTIVES][CHOICES];
+    struct load *load; /* of the rows of the table, once one has been asked for */
     unsigned count, oldest;
     struct plan plan[PLANS_MAX];
     const struct plan *last; /* the one that was used last */
@@ -56,15 +63,20 @@ kolo_status plans_create(struct plans **plans, uint32_t rank, uint32_t size,
                          const struct network_uniform *network, const char *forced)
 {
     assert(rank < size);
+    unsigned rows = 0;
+    (void)algorithm_table(&rows);
     struct plans *made = calloc(1, sizeof *made);
-    if (made == NULL) {
+    struct load *load = calloc(rows, sizeof *load);
+    if (made == NULL || load == NULL) {
+        free(made);
+        free(load);
         return fail(KOLO_ERR_MEMORY, "no memory for the plans (%zu bytes)", sizeof *made);
     }
-    *made = (struct plans){.rank = rank, .size = size, .network = *network};
+    *made = (struct plans){.rank = rank, .size = size, .network = *network, .load = load};
     if (forced != NULL && forced[0] != '\0') {
         kolo_status status = check_forced(forced);
         if (status != KOLO_OK) {
-            free(made);
+            plans_free(made);
             return status;
         }
         strncpy(made->forced, forced, sizeof made->forced - 1);
@@ -89,6 +101,7 @@ void plans_free(struct plans *plans)
     for (unsigned i = 0; i < plans->count; i++) {
         drop(&plans->plan[i]);
     }
+    free(plans->load);
     free(plans);
 }
 
@@ -98,11 +111,6 @@ static bool local(const struct instruction *instruction)
 }
 
 /* ---- choosing ---- */
-
-/* What an average rank does: ends of messages, and vectors sent. */
-struct load {
-    double ends, vectors;
-};
 
 static void add_load(struct load *load, const struct schedule *schedule)
 {
@@ -116,9 +124,9 @@ static void add_load(struct load *load, const struct schedule *schedule)
     }
 }
 
-static kolo_status load_of(struct load *load, const struct algorithm *row, uint32_t size)
+static kolo_status count_load(struct load *load, const struct algorithm *row, uint32_t size)
 {
-    *load = (struct load){0};
+    *load = (struct load){.known = true};
     for (uint32_t rank = 0; rank < size; rank++) {
         struct schedule *schedule = NULL;
         kolo_status status = algorithm_build(&schedule, row, rank, size, 0);
@@ -133,22 +141,29 @@ static kolo_status load_of(struct load *load, const struct algorithm *row, uint3
 
 /* The formula gives every rank a processor: that is the span. Where ranks take turns, the work of all is added: the bound
  * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. */
-static kolo_status expect(double *seconds, const struct plans *plans, const struct algorithm *row,
+static kolo_status expect(double *seconds, struct plans *plans, const struct algorithm *row,
                           uint64_t bytes)
 {
+    unsigned rows = 0;
     const struct network_uniform *network = &plans->network;
     *seconds = row->seconds(network, plans->size, bytes);
     if (network->crowd <= 1 || plans->size > CROWD_RANKS_MAX) {
         return KOLO_OK;
     }
-    struct load load;
-    kolo_status status = load_of(&load, row, plans->size);
+    struct load load = plans->load[row - algorithm_table(&rows)];
+    if (!load.known) {
+        kolo_status status = count_load(&load, row, plans->size);
+        if (status != KOLO_OK) {
+            return status;
+        }
+        plans->load[row - algorithm_table(&rows)] = load;
+    }
     double copying = network->link_Bps > 0 ? (double)bytes / network->link_Bps : 0;
     *seconds += network->crowd * (load.ends * network->overhead_s + load.vectors * copying);
-    return status;
+    return KOLO_OK;
 }
 
-static kolo_status cheapest(const struct algorithm **choice, const struct plans *plans,
+static kolo_status cheapest(const struct algorithm **choice, struct plans *plans,
                             enum collective collective, uint64_t bytes)
 {
     unsigned count = 0;
