@@ -78,20 +78,14 @@ void doctor_report_print(FILE *to, const struct doctor_findings *findings, bool 
     }
 }
 
-static void field(struct json *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_string(json, text);
-}
-
 static void write_finding(struct json *json, const struct doctor_finding *finding)
 {
     json_begin_object(json);
-    field(json, "check", finding->check);
-    field(json, "severity", doctor_severity_name(finding->severity));
-    field(json, "seen", finding->seen);
-    field(json, "why", finding->why[0] != '\0' ? finding->why : NULL);
-    field(json, "cure", finding->cure[0] != '\0' ? finding->cure : NULL);
+    json_member_string(json, "check", finding->check);
+    json_member_string(json, "severity", doctor_severity_name(finding->severity));
+    json_member_string(json, "seen", finding->seen);
+    json_member_string(json, "why", finding->why[0] != '\0' ? finding->why : NULL);
+    json_member_string(json, "cure", finding->cure[0] != '\0' ? finding->cure : NULL);
     json_end_object(json);
 }
 
@@ -106,10 +100,10 @@ bool doctor_report_write(const struct doctor_findings *findings, const char *pat
     snprintf(version, sizeof version, "%d.%d.%d", KOLO_VERSION_MAJOR, KOLO_VERSION_MINOR,
              KOLO_VERSION_PATCH);
     json_begin_object(&json);
-    field(&json, "kolo", version);
-    field(&json, "host", host);
-    field(&json, "peer", peer);
-    field(&json, "worst", doctor_severity_name(doctor_worst(findings)));
+    json_member_string(&json, "kolo", version);
+    json_member_string(&json, "host", host);
+    json_member_string(&json, "peer", peer);
+    json_member_string(&json, "worst", doctor_severity_name(doctor_worst(findings)));
     json_key(&json, "findings");
     json_begin_array(&json);
     for (unsigned i = 0; i < findings->count; i++) {

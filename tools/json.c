@@ -155,3 +155,27 @@ void json_bool(struct json *json, bool value)
     separate(json);
     fputs(value ? "true" : "false", json->file);
 }
+
+void json_member_string(struct json *json, const char *key, const char *text)
+{
+    json_key(json, key);
+    json_string(json, text);
+}
+
+void json_member_number(struct json *json, const char *key, double value)
+{
+    json_key(json, key);
+    json_number(json, value);
+}
+
+void json_member_integer(struct json *json, const char *key, uint64_t value)
+{
+    json_key(json, key);
+    json_integer(json, (int64_t)value);
+}
+
+void json_member_bool(struct json *json, const char *key, bool value)
+{
+    json_key(json, key);
+    json_bool(json, value);
+}

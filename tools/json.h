@@ -40,4 +40,10 @@ void json_number(struct json *json, double value); /* infinities and NaN: null *
 void json_integer(struct json *json, int64_t value);
 void json_bool(struct json *json, bool value);
 
+/** A member of an object: its key and its value. */
+void json_member_string(struct json *json, const char *key, const char *text);
+void json_member_number(struct json *json, const char *key, double value);
+void json_member_integer(struct json *json, const char *key, uint64_t value); /* below 2^63 */
+void json_member_bool(struct json *json, const char *key, bool value);
+
 #endif

@@ -7,39 +7,16 @@
 #include "tools/json.h"
 #include "tools/link_report.h"
 
-static void field_string(struct json *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_string(json, text);
-}
-
-static void field_number(struct json *json, const char *key, double value)
-{
-    json_key(json, key);
-    json_number(json, value);
-}
-
-static void field_integer(struct json *json, const char *key, uint64_t value)
-{
-    json_key(json, key);
-    json_integer(json, (int64_t)value);
-}
-
-static void field_bool(struct json *json, const char *key, bool value)
-{
-    json_key(json, key);
-    json_bool(json, value);
-}
-
 static void write_host(struct json *json, const char *key, const struct link_host *host)
 {
     json_key(json, key);
     json_begin_object(json);
-    field_string(json, "name", host->name);
-    field_string(json, "device", host->device[0] != '\0' ? host->device : NULL);
-    field_string(json, "description", host->description[0] != '\0' ? host->description : NULL);
-    field_integer(json, "port_rate_Bps", host->rate_Bps);
-    field_integer(json, "processors", host->processors);
+    json_member_string(json, "name", host->name);
+    json_member_string(json, "device", host->device[0] != '\0' ? host->device : NULL);
+    json_member_string(json, "description",
+                       host->description[0] != '\0' ? host->description : NULL);
+    json_member_integer(json, "port_rate_Bps", host->rate_Bps);
+    json_member_integer(json, "processors", host->processors);
     json_end_object(json);
 }
 
@@ -52,7 +29,7 @@ static void write_end(struct json *json, const char *key, const struct link_end 
 {
     json_key(json, key);
     json_begin_object(json);
-    field_string(json, "device", end->device[0] != '\0' ? end->device : NULL);
+    json_member_string(json, "device", end->device[0] != '\0' ? end->device : NULL);
     json_key(json, "gid_index");
     json_integer(json, end->gid_index);
     json_key(json, "numa_node");
@@ -67,29 +44,30 @@ static void write_goal(struct json *json, const struct link_options *options)
     const struct link_request *request = &options->goal.request;
     json_key(json, "goal");
     json_begin_object(json);
-    field_string(json, "host", options->goal.host);
-    field_integer(json, "port", (uint64_t)options->goal.port);
-    field_bool(json, "bidirectional", request->bidirectional);
-    field_bool(json, "reverse", request->reverse);
-    field_number(json, "duration_s", (double)request->duration_ns / 1e9);
-    field_integer(json, "iterations", request->iterations);
-    field_number(json, "warmup_s", (double)request->warmup_ns / 1e9);
-    field_integer(json, "warmup_iterations", request->warmup_iterations);
-    field_integer(json, "pairs", request->pairs);
-    field_integer(json, "depth", request->depth);
+    json_member_string(json, "host", options->goal.host);
+    json_member_integer(json, "port", (uint64_t)options->goal.port);
+    json_member_bool(json, "bidirectional", request->bidirectional);
+    json_member_bool(json, "reverse", request->reverse);
+    json_member_number(json, "duration_s", (double)request->duration_ns / 1e9);
+    json_member_integer(json, "iterations", request->iterations);
+    json_member_number(json, "warmup_s", (double)request->warmup_ns / 1e9);
+    json_member_integer(json, "warmup_iterations", request->warmup_iterations);
+    json_member_integer(json, "pairs", request->pairs);
+    json_member_integer(json, "depth", request->depth);
     json_key(json, "inline_bytes");
     json_integer(json, request->inline_bytes);
-    field_integer(json, "post_list", request->post_list);
-    field_integer(json, "signal_interval", request->signal_interval);
-    field_integer(json, "mtu", request->mtu);
-    field_integer(json, "service_level", request->service_level);
-    field_integer(json, "traffic_class", request->traffic_class);
-    field_bool(json, "rdma_cm", request->rdma_cm);
-    field_string(json, "wait", wait_name(request->wait));
-    field_integer(json, "rate_limit_Bps", request->rate_limit_Bps);
-    field_bool(json, "validate", request->validate);
-    field_bool(json, "huge_pages", request->huge_pages);
-    field_string(json, "transport", request->transport[0] != '\0' ? request->transport : NULL);
+    json_member_integer(json, "post_list", request->post_list);
+    json_member_integer(json, "signal_interval", request->signal_interval);
+    json_member_integer(json, "mtu", request->mtu);
+    json_member_integer(json, "service_level", request->service_level);
+    json_member_integer(json, "traffic_class", request->traffic_class);
+    json_member_bool(json, "rdma_cm", request->rdma_cm);
+    json_member_string(json, "wait", wait_name(request->wait));
+    json_member_integer(json, "rate_limit_Bps", request->rate_limit_Bps);
+    json_member_bool(json, "validate", request->validate);
+    json_member_bool(json, "huge_pages", request->huge_pages);
+    json_member_string(json, "transport",
+                       request->transport[0] != '\0' ? request->transport : NULL);
     write_end(json, "client", &request->ends[LINK_CLIENT]);
     write_end(json, "server", &request->ends[LINK_SERVER]);
     json_end_object(json);
@@ -98,13 +76,13 @@ static void write_goal(struct json *json, const struct link_options *options)
 static void write_times(struct json *json, const struct link_times *times)
 {
     json_begin_object(json);
-    field_number(json, "min", times->min);
-    field_number(json, "median", times->median);
-    field_number(json, "mean", times->mean);
-    field_number(json, "deviation", times->deviation);
-    field_number(json, "p99", times->p99);
-    field_number(json, "p999", times->p999);
-    field_number(json, "max", times->max);
+    json_member_number(json, "min", times->min);
+    json_member_number(json, "median", times->median);
+    json_member_number(json, "mean", times->mean);
+    json_member_number(json, "deviation", times->deviation);
+    json_member_number(json, "p99", times->p99);
+    json_member_number(json, "p999", times->p999);
+    json_member_number(json, "max", times->max);
     json_end_object(json);
 }
 
@@ -124,7 +102,7 @@ static void write_bandwidth(struct json *json, const struct link_record *record)
         json_key(json, figures[i].key);
         has ? json_number(json, figures[i].value) : json_string(json, NULL);
     }
-    field_integer(json, "iterations", record->iterations);
+    json_member_integer(json, "iterations", record->iterations);
     json_key(json, "share_of_port_rate");
     record->share_of_port_rate > 0 ? json_number(json, record->share_of_port_rate)
                                    : json_string(json, NULL);
@@ -133,8 +111,8 @@ static void write_bandwidth(struct json *json, const struct link_record *record)
 static void write_record(struct json *json, const struct link_record *record)
 {
     json_begin_object(json);
-    field_string(json, "test", link_test_name(record->test));
-    field_integer(json, "size_bytes", record->size_bytes);
+    json_member_string(json, "test", link_test_name(record->test));
+    json_member_integer(json, "size_bytes", record->size_bytes);
     write_bandwidth(json, record);
     json_key(json, "latency_us");
     if (record->has_latency) {
@@ -142,13 +120,13 @@ static void write_record(struct json *json, const struct link_record *record)
     } else {
         json_string(json, NULL);
     }
-    field_integer(json, "latency_iterations", record->latency_iterations);
-    field_number(json, "client_processor_percent", record->processor_percent[LINK_CLIENT]);
-    field_number(json, "server_processor_percent", record->processor_percent[LINK_SERVER]);
-    field_string(json, "client_device", record->hosts[LINK_CLIENT].device);
-    field_string(json, "server_device", record->hosts[LINK_SERVER].device);
-    field_bool(json, "validated", record->validated);
-    field_integer(json, "wrong", record->wrong);
+    json_member_integer(json, "latency_iterations", record->latency_iterations);
+    json_member_number(json, "client_processor_percent", record->processor_percent[LINK_CLIENT]);
+    json_member_number(json, "server_processor_percent", record->processor_percent[LINK_SERVER]);
+    json_member_string(json, "client_device", record->hosts[LINK_CLIENT].device);
+    json_member_string(json, "server_device", record->hosts[LINK_SERVER].device);
+    json_member_bool(json, "validated", record->validated);
+    json_member_integer(json, "wrong", record->wrong);
     json_end_object(json);
 }
 
@@ -161,7 +139,7 @@ bool link_report_json(const char *path, const struct link_options *options,
         return false;
     }
     json_begin_object(&json);
-    field_string(&json, "kolo", kolo_version());
+    json_member_string(&json, "kolo", kolo_version());
     write_goal(&json, options);
     if (count > 0) {
         json_key(&json, "hosts");
@@ -176,8 +154,8 @@ bool link_report_json(const char *path, const struct link_options *options,
         write_record(&json, &records[i]);
     }
     json_end_array(&json);
-    field_bool(&json, "ok", status == KOLO_OK);
-    field_string(&json, "error", status == KOLO_OK ? NULL : why);
+    json_member_bool(&json, "ok", status == KOLO_OK);
+    json_member_string(&json, "error", status == KOLO_OK ? NULL : why);
     json_end_object(&json);
     return json_close(&json);
 }

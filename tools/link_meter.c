@@ -103,35 +103,20 @@ void link_meter_rate(struct link_rate *rate, const struct link_meter *meters, si
     }
 }
 
-static void put_double(struct wire_writer *writer, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    wire_put_u64(writer, bits);
-}
-
-static double get_double(struct wire_reader *reader)
-{
-    uint64_t bits = wire_get_u64(reader);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 void link_rate_put(struct wire_writer *writer, const struct link_rate *rate)
 {
-    put_double(writer, rate->mean_Bps);
-    put_double(writer, rate->median_Bps);
-    put_double(writer, rate->peak_Bps);
+    wire_put_f64(writer, rate->mean_Bps);
+    wire_put_f64(writer, rate->median_Bps);
+    wire_put_f64(writer, rate->peak_Bps);
     wire_put_u64(writer, rate->bytes);
     wire_put_u64(writer, rate->ns);
 }
 
 void link_rate_get(struct wire_reader *reader, struct link_rate *rate)
 {
-    rate->mean_Bps = get_double(reader);
-    rate->median_Bps = get_double(reader);
-    rate->peak_Bps = get_double(reader);
+    rate->mean_Bps = wire_get_f64(reader);
+    rate->median_Bps = wire_get_f64(reader);
+    rate->peak_Bps = wire_get_f64(reader);
     rate->bytes = wire_get_u64(reader);
     rate->ns = wire_get_u64(reader);
 }

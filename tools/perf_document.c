@@ -17,24 +17,6 @@
 
 #define PEER_TEXT_MAX 256
 
-static void field_string(struct json *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_string(json, text);
-}
-
-static void field_number(struct json *json, const char *key, double value)
-{
-    json_key(json, key);
-    json_number(json, value);
-}
-
-static void field_integer(struct json *json, const char *key, uint64_t value)
-{
-    json_key(json, key);
-    json_integer(json, (int64_t)value);
-}
-
 static void write_host(struct json *json)
 {
     struct utsname host;
@@ -42,14 +24,14 @@ static void write_host(struct json *json)
     json_key(json, "host");
     json_begin_object(json);
     if (uname(&host) == 0) {
-        field_string(json, "name", host.nodename);
-        field_string(json, "system", host.sysname);
-        field_string(json, "release", host.release);
-        field_string(json, "machine", host.machine);
+        json_member_string(json, "name", host.nodename);
+        json_member_string(json, "system", host.sysname);
+        json_member_string(json, "release", host.release);
+        json_member_string(json, "machine", host.machine);
     }
-    field_integer(json, "processors_online", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    json_member_integer(json, "processors_online", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        field_integer(json, "processors_allowed", (uint64_t)CPU_COUNT(&allowed));
+        json_member_integer(json, "processors_allowed", (uint64_t)CPU_COUNT(&allowed));
     }
     json_end_object(json);
 }
@@ -71,19 +53,19 @@ static void write_configuration(struct json *json, const struct perf_bench *benc
     const struct perf_options *o = bench->options;
     json_key(json, "configuration");
     json_begin_object(json);
-    field_string(json, "collective", o->collective->name);
-    field_integer(json, "ranks", (uint64_t)bench->size);
-    field_string(json, "transport", o->transport);
-    field_string(json, "algorithm", o->algorithm);
-    field_string(json, "memory", o->shareable ? "kolo" : "host");
-    field_integer(json, "first_bytes", o->first_bytes);
-    field_integer(json, "last_bytes", o->last_bytes);
-    field_integer(json, "step_bytes", o->step_bytes);
-    field_integer(json, "step_factor", o->factor);
-    field_integer(json, "warmups", (uint64_t)o->warmups);
-    field_integer(json, "calls", (uint64_t)o->calls);
-    field_number(json, "time_s", o->budget_s);
-    field_integer(json, "queue_depth", (uint64_t)o->queue_depth);
+    json_member_string(json, "collective", o->collective->name);
+    json_member_integer(json, "ranks", (uint64_t)bench->size);
+    json_member_string(json, "transport", o->transport);
+    json_member_string(json, "algorithm", o->algorithm);
+    json_member_string(json, "memory", o->shareable ? "kolo" : "host");
+    json_member_integer(json, "first_bytes", o->first_bytes);
+    json_member_integer(json, "last_bytes", o->last_bytes);
+    json_member_integer(json, "step_bytes", o->step_bytes);
+    json_member_integer(json, "step_factor", o->factor);
+    json_member_integer(json, "warmups", (uint64_t)o->warmups);
+    json_member_integer(json, "calls", (uint64_t)o->calls);
+    json_member_number(json, "time_s", o->budget_s);
+    json_member_integer(json, "queue_depth", (uint64_t)o->queue_depth);
     json_key(json, "check");
     json_bool(json, o->check != 0);
     json_end_object(json);
@@ -93,14 +75,14 @@ static void write_timing(struct json *json, const char *key, const struct perf_t
 {
     json_key(json, key);
     json_begin_object(json);
-    field_number(json, "mean_us", timing->mean_us);
-    field_number(json, "median_us", timing->median_us);
-    field_number(json, "p99_us", timing->p99_us);
-    field_number(json, "min_us", timing->min_us);
-    field_number(json, "max_us", timing->max_us);
-    field_number(json, "algbw_GBps", timing->algbw_GBps);
-    field_number(json, "busbw_GBps", timing->busbw_GBps);
-    field_integer(json, "calls", timing->calls);
+    json_member_number(json, "mean_us", timing->mean_us);
+    json_member_number(json, "median_us", timing->median_us);
+    json_member_number(json, "p99_us", timing->p99_us);
+    json_member_number(json, "min_us", timing->min_us);
+    json_member_number(json, "max_us", timing->max_us);
+    json_member_number(json, "algbw_GBps", timing->algbw_GBps);
+    json_member_number(json, "busbw_GBps", timing->busbw_GBps);
+    json_member_integer(json, "calls", timing->calls);
     json_key(json, "wrong");
     if (timing->checked) {
         json_integer(json, (int64_t)timing->wrong);
@@ -115,11 +97,11 @@ static void write_record(struct json *json, const struct perf_options *options,
 {
     const struct perf_collective *collective = options->collective;
     json_begin_object(json);
-    field_integer(json, "bytes", record->what.bytes);
-    field_integer(json, "count", record->what.count);
-    field_string(json, "type", collective->moves ? kolo_type_name(record->what.type) : NULL);
-    field_string(json, "operator",
-                 collective->reduces ? kolo_operator_name(record->what.op) : NULL);
+    json_member_integer(json, "bytes", record->what.bytes);
+    json_member_integer(json, "count", record->what.count);
+    json_member_string(json, "type", collective->moves ? kolo_type_name(record->what.type) : NULL);
+    json_member_string(json, "operator",
+                       collective->reduces ? kolo_operator_name(record->what.op) : NULL);
     json_key(json, "root");
     json_integer(json, collective->rooted ? options->root : -1);
     write_timing(json, "out_of_place", &record->timing[PERF_OUT_OF_PLACE]);
@@ -134,7 +116,7 @@ bool perf_report_write_json(const struct perf_report *report, const char *path)
         return false;
     }
     json_begin_object(&json);
-    field_string(&json, "kolo", kolo_version());
+    json_member_string(&json, "kolo", kolo_version());
     write_configuration(&json, report->bench);
     write_host(&json);
     write_peers(&json, report->bench);
@@ -144,7 +126,7 @@ bool perf_report_write_json(const struct perf_report *report, const char *path)
         write_record(&json, report->bench->options, &report->records[i]);
     }
     json_end_array(&json);
-    field_integer(&json, "wrong", report->wrong);
+    json_member_integer(&json, "wrong", report->wrong);
     json_end_object(&json);
     return json_close(&json);
 }

@@ -1,5 +1,4 @@
 /* What caller and agents of perf_mesh_agent.h say, as bytes. */
-#include <math.h>
 #include <string.h>
 
 #include "runtime/base/status.h"
@@ -9,27 +8,6 @@
 static void put_text(struct wire_writer *writer, const char *text)
 {
     wire_put_blob(writer, text, strlen(text));
-}
-
-/* Doubles travel as their bits. */
-static void put_double(struct wire_writer *writer, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    wire_put_u64(writer, bits);
-}
-
-/* Figures are finite and not negative: anything else is nonsense, and becomes a failed reader. */
-static double get_double(struct wire_reader *reader)
-{
-    uint64_t bits = wire_get_u64(reader);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    if (!isfinite(value) || value < 0) {
-        reader->failed = true;
-        return 0;
-    }
-    return value;
 }
 
 static void get_text(struct wire_reader *reader, char *text, size_t capacity)
@@ -65,10 +43,10 @@ void mesh_figure_put(struct wire_writer *writer, const struct mesh_figure *figur
     wire_put_u32(writer, (uint32_t)figure->status);
     put_text(writer, figure->why);
     put_text(writer, figure->test);
-    put_double(writer, figure->bandwidth_Bps);
-    put_double(writer, figure->latency_us);
-    put_double(writer, figure->latency_p99_us);
-    put_double(writer, figure->rate_Bps);
+    wire_put_f64(writer, figure->bandwidth_Bps);
+    wire_put_f64(writer, figure->latency_us);
+    wire_put_f64(writer, figure->latency_p99_us);
+    wire_put_f64(writer, figure->rate_Bps);
 }
 
 void mesh_figure_get(struct mesh_figure *figure, struct wire_reader *reader)
@@ -78,8 +56,8 @@ void mesh_figure_get(struct mesh_figure *figure, struct wire_reader *reader)
     figure->status = status < 1000 ? (kolo_status)status : KOLO_ERR_PROTOCOL;
     get_text(reader, figure->why, sizeof figure->why);
     get_text(reader, figure->test, sizeof figure->test);
-    figure->bandwidth_Bps = get_double(reader);
-    figure->latency_us = get_double(reader);
-    figure->latency_p99_us = get_double(reader);
-    figure->rate_Bps = get_double(reader);
+    figure->bandwidth_Bps = wire_get_f64(reader);
+    figure->latency_us = wire_get_f64(reader);
+    figure->latency_p99_us = wire_get_f64(reader);
+    figure->rate_Bps = wire_get_f64(reader);
 }

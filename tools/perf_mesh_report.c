@@ -130,26 +130,7 @@ void mesh_report_print(FILE *to, const struct mesh_matrix *matrix)
 
 static void text(struct json *json, const char *key, const char *value)
 {
-    json_key(json, key);
-    json_string(json, value[0] != '\0' ? value : NULL);
-}
-
-static void number(struct json *json, const char *key, double value)
-{
-    json_key(json, key);
-    json_number(json, value);
-}
-
-static void integer(struct json *json, const char *key, uint64_t value)
-{
-    json_key(json, key);
-    json_integer(json, (int64_t)value);
-}
-
-static void truth(struct json *json, const char *key, bool value)
-{
-    json_key(json, key);
-    json_bool(json, value);
+    json_member_string(json, key, value[0] != '\0' ? value : NULL);
 }
 
 static void write_hosts(struct json *json, const struct mesh_matrix *matrix)
@@ -160,10 +141,10 @@ static void write_hosts(struct json *json, const struct mesh_matrix *matrix)
         const struct mesh_host *host = &matrix->host[i];
         json_begin_object(json);
         text(json, "name", host->name);
-        integer(json, "port", (uint64_t)host->port);
-        truth(json, "answers", host->answers);
+        json_member_integer(json, "port", (uint64_t)host->port);
+        json_member_bool(json, "answers", host->answers);
         text(json, "why", host->why);
-        truth(json, "slow", host->slow);
+        json_member_bool(json, "slow", host->slow);
         json_end_object(json);
     }
     json_end_array(json);
@@ -176,16 +157,17 @@ static void write_direction(struct json *json, const struct mesh_matrix *matrix,
     json_begin_object(json);
     text(json, "from", matrix->host[from].name);
     text(json, "to", matrix->host[to].name);
-    truth(json, "measured", cell->outcome == MESH_MEASURED);
+    json_member_bool(json, "measured", cell->outcome == MESH_MEASURED);
     text(json, "why", cell->why);
     if (cell->outcome == MESH_MEASURED) {
-        number(json, "bandwidth_Bps", cell->bandwidth_Bps);
-        number(json, "below_median_percent", mesh_percent_below(matrix, cell->bandwidth_Bps));
-        number(json, "latency_us", cell->latency_us);
-        number(json, "latency_p99_us", cell->latency_p99_us);
-        number(json, "port_rate_Bps", cell->rate_Bps);
-        truth(json, "slow_bandwidth", cell->slow_bandwidth);
-        truth(json, "slow_latency", cell->slow_latency);
+        json_member_number(json, "bandwidth_Bps", cell->bandwidth_Bps);
+        json_member_number(json, "below_median_percent",
+                           mesh_percent_below(matrix, cell->bandwidth_Bps));
+        json_member_number(json, "latency_us", cell->latency_us);
+        json_member_number(json, "latency_p99_us", cell->latency_p99_us);
+        json_member_number(json, "port_rate_Bps", cell->rate_Bps);
+        json_member_bool(json, "slow_bandwidth", cell->slow_bandwidth);
+        json_member_bool(json, "slow_latency", cell->slow_latency);
     }
     json_end_object(json);
 }
@@ -208,10 +190,10 @@ static void write_configuration(struct json *json, const struct mesh_options *op
 {
     json_key(json, "configuration");
     json_begin_object(json);
-    integer(json, "size_bytes", options->size_bytes);
-    number(json, "duration_s", options->duration_s);
-    integer(json, "pairs", (uint64_t)options->pairs);
-    number(json, "slow_percent", 100 * options->threshold);
+    json_member_integer(json, "size_bytes", options->size_bytes);
+    json_member_number(json, "duration_s", options->duration_s);
+    json_member_integer(json, "pairs", (uint64_t)options->pairs);
+    json_member_number(json, "slow_percent", 100 * options->threshold);
     json_end_object(json);
 }
 
@@ -226,16 +208,16 @@ bool mesh_report_json(const struct mesh_matrix *matrix, const struct mesh_option
     snprintf(version, sizeof version, "%d.%d.%d", KOLO_VERSION_MAJOR, KOLO_VERSION_MINOR,
              KOLO_VERSION_PATCH);
     json_begin_object(&json);
-    text(&json, "kolo", version);
+    json_member_string(&json, "kolo", version);
     write_configuration(&json, options);
-    text(&json, "test", matrix->test);
-    number(&json, "median_Bps", matrix->median_Bps);
-    number(&json, "deviation_Bps", matrix->deviation_Bps);
-    number(&json, "median_us", matrix->median_us);
-    number(&json, "deviation_us", matrix->deviation_us);
-    integer(&json, "slow", matrix->slow);
-    integer(&json, "failed", matrix->failed);
-    integer(&json, "silent", matrix->silent);
+    json_member_string(&json, "test", matrix->test);
+    json_member_number(&json, "median_Bps", matrix->median_Bps);
+    json_member_number(&json, "deviation_Bps", matrix->deviation_Bps);
+    json_member_number(&json, "median_us", matrix->median_us);
+    json_member_number(&json, "deviation_us", matrix->deviation_us);
+    json_member_integer(&json, "slow", matrix->slow);
+    json_member_integer(&json, "failed", matrix->failed);
+    json_member_integer(&json, "silent", matrix->silent);
     write_hosts(&json, matrix);
     write_directions(&json, matrix);
     json_end_object(&json);

@@ -1,6 +1,7 @@
 #include "runtime/base/wire.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 static uint8_t *writer_take(struct wire_writer *writer, size_t length)
@@ -65,6 +66,13 @@ void wire_put_u64(struct wire_writer *writer, uint64_t value)
     put_number(writer, value, 8);
 }
 
+void wire_put_f64(struct wire_writer *writer, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    wire_put_u64(writer, bits);
+}
+
 void wire_put_bytes(struct wire_writer *writer, const void *bytes, size_t length)
 {
     uint8_t *place = writer_take(writer, length);
@@ -101,6 +109,18 @@ uint32_t wire_get_u32(struct wire_reader *reader)
 uint64_t wire_get_u64(struct wire_reader *reader)
 {
     return get_number(reader, 8);
+}
+
+double wire_get_f64(struct wire_reader *reader)
+{
+    uint64_t bits = wire_get_u64(reader);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (!isfinite(value) || value < 0) {
+        reader->failed = true;
+        return 0;
+    }
+    return value;
 }
 
 void wire_get_bytes(struct wire_reader *reader, void *bytes, size_t length)

@@ -25,6 +25,8 @@ void wire_put_u8(struct wire_writer *writer, uint8_t value);
 void wire_put_u16(struct wire_writer *writer, uint16_t value);
 void wire_put_u32(struct wire_writer *writer, uint32_t value);
 void wire_put_u64(struct wire_writer *writer, uint64_t value);
+/** A double as its bits: exactly. */
+void wire_put_f64(struct wire_writer *writer, double value);
 void wire_put_bytes(struct wire_writer *writer, const void *bytes, size_t length);
 /** A text or blob with its length (u16) before it. */
 void wire_put_blob(struct wire_writer *writer, const void *bytes, size_t length);
@@ -33,6 +35,8 @@ uint8_t wire_get_u8(struct wire_reader *reader);
 uint16_t wire_get_u16(struct wire_reader *reader);
 uint32_t wire_get_u32(struct wire_reader *reader);
 uint64_t wire_get_u64(struct wire_reader *reader);
+/** A measure: fails, and gives 0, if it is negative, infinite or no number. */
+double wire_get_f64(struct wire_reader *reader);
 void wire_get_bytes(struct wire_reader *reader, void *bytes, size_t length);
 /** A blob into `bytes`; fails if it is longer than `capacity`. Returns its length. */
 size_t wire_get_blob(struct wire_reader *reader, void *bytes, size_t capacity);

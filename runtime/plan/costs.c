@@ -79,41 +79,32 @@ void costs_worst(struct network_uniform *worst, const struct network_uniform *ot
     worst->crowd = higher(worst->crowd, other->crowd);
 }
 
-static void put_double(struct wire_writer *writer, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    wire_put_u64(writer, bits);
-}
+/* More than any rate, and any time in seconds. */
+#define FIGURE_MOST 1e18
 
-static double get_double(struct wire_reader *reader)
+static double get_figure(struct wire_reader *reader)
 {
-    uint64_t bits = wire_get_u64(reader);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    if (!(value >= 0 && value < 1e18)) {
-        reader->failed = true;
-        return 0;
-    }
-    return value;
+    double value = wire_get_f64(reader);
+    reader->failed |= value >= FIGURE_MOST;
+    return reader->failed ? 0 : value;
 }
 
 void costs_put(struct wire_writer *writer, const struct network_uniform *network)
 {
-    put_double(writer, network->latency_s);
-    put_double(writer, network->overhead_s);
-    put_double(writer, network->link_Bps);
-    put_double(writer, network->port_Bps);
-    put_double(writer, network->reduce_Bps);
-    put_double(writer, network->crowd);
+    wire_put_f64(writer, network->latency_s);
+    wire_put_f64(writer, network->overhead_s);
+    wire_put_f64(writer, network->link_Bps);
+    wire_put_f64(writer, network->port_Bps);
+    wire_put_f64(writer, network->reduce_Bps);
+    wire_put_f64(writer, network->crowd);
 }
 
 void costs_get(struct wire_reader *reader, struct network_uniform *network)
 {
-    network->latency_s = get_double(reader);
-    network->overhead_s = get_double(reader);
-    network->link_Bps = get_double(reader);
-    network->port_Bps = get_double(reader);
-    network->reduce_Bps = get_double(reader);
-    network->crowd = get_double(reader);
+    network->latency_s = get_figure(reader);
+    network->overhead_s = get_figure(reader);
+    network->link_Bps = get_figure(reader);
+    network->port_Bps = get_figure(reader);
+    network->reduce_Bps = get_figure(reader);
+    network->crowd = get_figure(reader);
 }

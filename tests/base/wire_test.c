@@ -1,3 +1,5 @@
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,6 +186,25 @@ static void every_truncation_fails(void **state)
     }
 }
 
+static void measures(void **state)
+{
+    (void)state;
+    static const double fine[] = {0, 1.5, 0x1p-1074, DBL_MAX},
+                        refused[] = {-1, -0x1p-1074, INFINITY, NAN};
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t bytes[16];
+        struct wire_writer writer = {.bytes = bytes, .capacity = sizeof bytes};
+        wire_put_f64(&writer, fine[i]);
+        wire_put_f64(&writer, refused[i]);
+        assert_false(writer.failed);
+        struct wire_reader reader = {.bytes = bytes, .length = writer.length};
+        assert_true(wire_get_f64(&reader) == fine[i]);
+        assert_false(reader.failed);
+        assert_true(wire_get_f64(&reader) == 0);
+        assert_true(reader.failed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +217,7 @@ int main(void)
         cmocka_unit_test(blobs_that_cannot_be),
         cmocka_unit_test(a_blob_has_at_most_65535_bytes),
         cmocka_unit_test(every_truncation_fails),
+        cmocka_unit_test(measures),
     };
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@ import tree
 API = "runtime/include/kolo/"
 BASE = "runtime/base/"
 CONTRACT = "transport/transport.h"
+QUEUE = "transport/queue.h"
 
 # Where a file is: what it may include of ours, besides its own folder. A name that ends in / is a whole folder.
 MAY_INCLUDE = {
@@ -21,9 +22,9 @@ MAY_INCLUDE = {
     "collectives/": [API, BASE],
     "transport/": [API, BASE],
     "transport/tcp/": [API, BASE, CONTRACT],
-    "transport/shm/": [API, BASE, CONTRACT],
+    "transport/shm/": [API, BASE, CONTRACT, QUEUE],
     "transport/sim/": [API, BASE, CONTRACT],
-    "transport/verbs/": [API, BASE, CONTRACT],
+    "transport/verbs/": [API, BASE, CONTRACT, QUEUE],
     # who, when, where
     "runtime/topology/": [API, BASE],
     "runtime/memory/": [API, BASE],

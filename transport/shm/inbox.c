@@ -7,7 +7,7 @@ static size_t least(size_t a, size_t b)
 
 static void finish(struct shm_inbox *box)
 {
-    struct transfer *receive = shm_queue_pop(&box->queue);
+    struct transfer *receive = queue_pop(&box->queue);
     receive->span = NULL;
     receive->span_bytes = 0;
     receive->state = TRANSFER_DONE;
@@ -34,7 +34,7 @@ static bool open_message(struct shm_inbox *box, struct transfer *receive)
         return false;
     }
     if (!transfer_suits(receive, shm_reader_header(reader), shm_reader_length(word))) {
-        shm_queue_pop(&box->queue);
+        queue_pop(&box->queue);
         return true;
     }
     if (!shm_reader_open(reader, word)) {
@@ -130,14 +130,14 @@ bool shm_inbox_cancel(struct shm_inbox *box, struct transfer *transfer)
         return false;
     }
     if (box->queue.head != transfer) {
-        return shm_queue_remove(&box->queue, transfer);
+        return queue_remove(&box->queue, transfer);
     }
     if (box->reader.open) {
         shm_reader_close(&box->reader);
     }
     transfer->span = NULL;
     transfer->span_bytes = 0;
-    shm_queue_pop(&box->queue);
+    queue_pop(&box->queue);
     return true;
 }
 

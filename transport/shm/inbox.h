@@ -3,14 +3,14 @@
 #ifndef KOLO_TRANSPORT_SHM_INBOX_H
 #define KOLO_TRANSPORT_SHM_INBOX_H
 
+#include "transport/queue.h"
 #include "transport/shm/bell.h"
-#include "transport/shm/queue.h"
 #include "transport/shm/reader.h"
 
 #define SHM_RECEIVE_STEP_BYTES (64u << 10) /* the most that one step copies */
 
 struct shm_inbox {
-    struct shm_queue queue;
+    struct queue queue;
     const struct shm_peer *peer; /* to be woken when there is room again */
     uint64_t bytes;              /* payload received */
     struct shm_reader reader;

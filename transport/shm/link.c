@@ -29,8 +29,8 @@ static void close_sockets(struct shm_link *link)
 static void fail_posted(struct shm_link *link, kolo_status status)
 {
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-        shm_queue_fail(&link->in[lane].queue, status);
-        shm_queue_fail(&link->out[lane].queue, status);
+        queue_fail(&link->in[lane].queue, status);
+        queue_fail(&link->out[lane].queue, status);
     }
     link->busy = 0;
 }
@@ -269,7 +269,7 @@ void shm_link_send(struct shm_link *link, unsigned lane, struct transfer *transf
         return;
     }
     bool first = !box->queue.head;
-    shm_queue_push(&box->queue, transfer);
+    queue_push(&box->queue, transfer);
     if (first && link->state == LINK_UP && !link->leaving) {
         shm_outbox_step(box);
     }
@@ -287,7 +287,7 @@ void shm_link_receive(struct shm_link *link, unsigned lane, struct transfer *tra
         return;
     }
     bool first = !box->queue.head;
-    shm_queue_push(&box->queue, transfer);
+    queue_push(&box->queue, transfer);
     if (first && link->state == LINK_UP) {
         shm_inbox_step(box);
     }

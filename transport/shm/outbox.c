@@ -10,7 +10,7 @@ static size_t least(size_t a, size_t b)
 static void finish_if_moved(struct shm_outbox *box, struct transfer *send)
 {
     if (send->moved == send->length) {
-        shm_queue_pop(&box->queue)->state = TRANSFER_DONE;
+        queue_pop(&box->queue)->state = TRANSFER_DONE;
     }
 }
 
@@ -165,12 +165,12 @@ bool shm_outbox_cancel(struct shm_outbox *box, struct transfer *transfer)
         return false;
     }
     if (box->queue.head != transfer) {
-        return shm_queue_remove(&box->queue, transfer);
+        return queue_remove(&box->queue, transfer);
     }
     if (box->writer.writing != SHM_WRITING_NOTHING) {
         shm_writer_forget(&box->writer);
     }
     box->place = NULL;
-    shm_queue_pop(&box->queue);
+    queue_pop(&box->queue);
     return true;
 }

@@ -3,15 +3,15 @@
 #ifndef KOLO_TRANSPORT_SHM_OUTBOX_H
 #define KOLO_TRANSPORT_SHM_OUTBOX_H
 
+#include "transport/queue.h"
 #include "transport/shm/bell.h"
-#include "transport/shm/queue.h"
 #include "transport/shm/writer.h"
 
 /* The most that one step copies, so that other lanes have their turn. */
 #define SHM_SEND_STEP_BYTES (64u << 10)
 
 struct shm_outbox {
-    struct shm_queue queue;
+    struct queue queue;
     const struct shm_peer *peer; /* to be woken */
     uint64_t bytes;              /* payload sent */
     bool starved;                /* reserve() found no room */

@@ -45,7 +45,7 @@ static bool tell(struct verbs_link *link, unsigned rail)
         notice.fronts[i] = link->in[i].front;
         notice.masks[i] = link->in[i].mask;
     }
-    return notice_put_out(link, FRAME_RESUME, &frame, &notice);
+    return notice_post(link, FRAME_RESUME, &frame, &notice);
 }
 
 bool failover_told(struct verbs_link *link, const struct frame_notice *notice)

@@ -272,7 +272,7 @@ static bool grant(struct inbox *box, struct transfer *receive)
         }
         notice.keys[i] = region->rkey;
     }
-    if (!notice_put_out(link, FRAME_GRANT, &frame, &notice)) {
+    if (!notice_post(link, FRAME_GRANT, &frame, &notice)) {
         return false;
     }
     receive->scratch = GRANTED;

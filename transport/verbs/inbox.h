@@ -3,8 +3,8 @@
 #ifndef KOLO_VERBS_INBOX_H
 #define KOLO_VERBS_INBOX_H
 
+#include "transport/queue.h"
 #include "transport/verbs/credit.h"
-#include "transport/verbs/queue.h"
 
 #define INBOX_PUT_BYTES (64u * 1024) /* shorter receives are not granted: copying them is as fast */
 #define INBOX_STEP_BYTES (1u << 20)  /* copied by one step */

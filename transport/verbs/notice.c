@@ -7,8 +7,8 @@ unsigned notice_room(struct verbs_link *link)
     return verbs_link_room(link, FRAME_NOTICES);
 }
 
-bool notice_put_out(struct verbs_link *link, enum frame_kind kind, struct frame *frame,
-                    const struct frame_notice *notice)
+bool notice_post(struct verbs_link *link, enum frame_kind kind, struct frame *frame,
+                 const struct frame_notice *notice)
 {
     struct credit_out *out = &link->out[FRAME_NOTICES];
     struct rail *rail = verbs_link_rail(link, RAIL_FRAME_WORKS);
@@ -43,7 +43,7 @@ bool notice_credits(struct verbs_link *link)
     }
     struct frame frame = {0};
     struct frame_notice notice = {0};
-    return notice_put_out(link, FRAME_CREDIT, &frame, &notice);
+    return notice_post(link, FRAME_CREDIT, &frame, &notice);
 }
 
 static bool take(struct verbs_link *link, const struct frame *frame,

@@ -14,8 +14,8 @@ struct verbs_link;
 unsigned notice_room(struct verbs_link *link);
 
 /** Send one; its sequence number, kind and credits are filled in. False: no room now. Not rung yet. */
-bool notice_put_out(struct verbs_link *link, enum frame_kind kind, struct frame *frame,
-                    const struct frame_notice *notice);
+bool notice_post(struct verbs_link *link, enum frame_kind kind, struct frame *frame,
+                 const struct frame_notice *notice);
 
 /** Tell the peer what has been given back, if it would soon starve. True if it was told. */
 bool notice_credits(struct verbs_link *link);

@@ -4,8 +4,8 @@
 #ifndef KOLO_VERBS_OUTBOX_H
 #define KOLO_VERBS_OUTBOX_H
 
+#include "transport/queue.h"
 #include "transport/verbs/credit.h"
-#include "transport/verbs/queue.h"
 
 #define OUTBOX_GRANTS 4 /* messages of a lane that may be granted ahead */
 #define OUTBOX_GATHER_BYTES                                                                        \

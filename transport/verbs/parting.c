@@ -9,7 +9,7 @@ void parting_say(struct verbs_link *link)
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
         notice.fronts[i] = link->out[i].next;
     }
-    (void)notice_put_out(link, FRAME_GOODBYE, &frame, &notice);
+    (void)notice_post(link, FRAME_GOODBYE, &frame, &notice);
     for (unsigned i = 0; i < link->rails; i++) {
         struct rail *rail = &link->rail[i];
         rail_ring(rail, true);

@@ -450,6 +450,17 @@ static void verbs_count(const struct transport *base, uint64_t *sent, uint64_t *
     }
 }
 
+uint64_t verbs_rate_Bps(const struct transport *transport)
+{
+    const struct devices *devices = &((const struct verbs *)transport)->devices;
+    uint64_t slowest = 0;
+    for (unsigned i = 0; i < devices->ports; i++) {
+        uint64_t rate_Bps = devices->port[i].rate_Bps;
+        slowest = slowest == 0 || (rate_Bps > 0 && rate_Bps < slowest) ? rate_Bps : slowest;
+    }
+    return slowest;
+}
+
 const struct transport_ops transport_verbs = {
     .name = "verbs",
     .features = TRANSPORT_RESERVES,

@@ -1,6 +1,9 @@
 #include "tests/transport/verbs/stand.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "runtime/base/region.h"
 #include "transport/verbs/verbs.h"
@@ -122,4 +125,41 @@ void stand_exchange(struct mesh *mesh, unsigned a, unsigned lane, uint64_t seed,
     message_check(&in);
     stand_free(&out);
     stand_free(&in);
+}
+
+/* ---- the log ------------------------------------------------------------------------------------------------------ */
+
+static char log_path[] = "/tmp/kolo-stand-XXXXXX";
+
+bool stand_log_begin(const char *name)
+{
+    const char *given = getenv("KOLO_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    fprintf(stderr, "%s: KOLO_SEED=%u\n", name, seed);
+    srandom(seed);
+    cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
+    int fd = mkstemp(log_path);
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return setenv("KOLO_LOG_FILE", log_path, 1) == 0 && setenv("KOLO_LOG", "warn", 1) == 0;
+}
+
+void stand_log_end(void)
+{
+    unlink(log_path);
+}
+
+unsigned stand_log_count(const char *words)
+{
+    char line[1024];
+    unsigned lines = 0;
+    FILE *file = fopen(log_path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        lines += strstr(line, " warn: ") != NULL && strstr(line, words) != NULL;
+    }
+    fclose(file);
+    return lines;
 }

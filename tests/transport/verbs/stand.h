@@ -29,4 +29,11 @@ void stand_free(struct message *message);
 /** Post both from peer a to the other, wait until both are done, check, free. */
 void stand_exchange(struct mesh *mesh, unsigned a, unsigned lane, uint64_t seed, size_t length);
 
+/** For a program that draws lots and reads its own log: print and honour KOLO_SEED, filter by CMOCKA_TEST_FILTER, and log from warn on
+ *  into a file. False: that cannot be made. stand_log_end() removes it. */
+bool stand_log_begin(const char *name);
+void stand_log_end(void);
+/** How many warnings in it so far contain `words`. */
+unsigned stand_log_count(const char *words);
+
 #endif

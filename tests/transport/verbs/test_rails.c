@@ -1,9 +1,6 @@
 /* A link of several rails: all carry, in any order of arrival; and when one fails, whatever the cause, the others take over inside the
  * operation: nothing is lost, nothing comes twice, no link is lost, and both ends say so once. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tests/transport/verbs/stand.h"
 
@@ -42,8 +39,6 @@ static void strike(enum what what, unsigned rails)
         assert_true(fake_break(fake_pair(1)));
     }
 }
-
-static char log_path[] = "/tmp/kolo-rails-XXXXXX";
 
 /* A stream of messages from one peer to the other on one lane, AT_ONCE of them posted. */
 struct stream {
@@ -111,15 +106,7 @@ static bool streams_go_on(struct stream *streams, struct mesh *mesh)
 /* Lines of the log that say that a rail is given up. */
 static unsigned given_up(void)
 {
-    char line[1024];
-    unsigned lines = 0;
-    FILE *file = fopen(log_path, "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        lines += strstr(line, " warn: ") != NULL && strstr(line, "is given up") != NULL;
-    }
-    fclose(file);
-    return lines;
+    return stand_log_count("is given up");
 }
 
 static void run_streams(unsigned rails, enum fake_order order, enum what what)
@@ -193,16 +180,9 @@ static void rails_fail_until_none_is_left(void **state)
 
 int main(void)
 {
-    const char *given = getenv("KOLO_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    fprintf(stderr, "rails: KOLO_SEED=%u\n", seed);
-    srandom(seed);
-    int fd = mkstemp(log_path);
-    if (fd < 0 || setenv("KOLO_LOG_FILE", log_path, 1) != 0 || setenv("KOLO_LOG", "warn", 1) != 0) {
+    if (!stand_log_begin("rails")) {
         return 1;
     }
-    close(fd);
-    cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_rails_carry),
         cmocka_unit_test(one_rail_fails),
@@ -210,6 +190,6 @@ int main(void)
         cmocka_unit_test(rails_fail_until_none_is_left),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(log_path);
+    stand_log_end();
     return failed;
 }

@@ -1,9 +1,6 @@
 /* A link that loses all its rails goes on by TCP: inside the operation, with nothing lost or changed, and said once at each end. Without
  * the peer it is lost in time. The TCP transports are real ones, on the loopback. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tests/transport/conformance/wire_verbs_spare.h"
 #include "tests/transport/verbs/stand.h"
@@ -15,7 +12,6 @@
 #define LENGTH 1000000
 #define HUGE_LENGTH (12u << 20)
 
-static char log_path[] = "/tmp/kolo-spare-XXXXXX";
 static struct conformance_wire plain;
 
 /* ---- two peers with spares ---------------------------------------------------------------------------------------- */
@@ -88,15 +84,7 @@ static void cut(enum how how, unsigned rails)
 /* Lines of the log that say what the link goes on by. */
 static unsigned told(void)
 {
-    char line[1024];
-    unsigned lines = 0;
-    FILE *file = fopen(log_path, "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        lines += strstr(line, " warn: ") != NULL && strstr(line, "goes on by tcp") != NULL;
-    }
-    fclose(file);
-    return lines;
+    return stand_log_count("goes on by tcp");
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------------------ */
@@ -503,16 +491,9 @@ static void hostile_hello_is_refused(void **state)
 
 int main(void)
 {
-    const char *given = getenv("KOLO_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    fprintf(stderr, "spare: KOLO_SEED=%u\n", seed);
-    srandom(seed);
-    int fd = mkstemp(log_path);
-    if (fd < 0 || setenv("KOLO_LOG_FILE", log_path, 1) != 0 || setenv("KOLO_LOG", "warn", 1) != 0) {
+    if (!stand_log_begin("spare")) {
         return 1;
     }
-    close(fd);
-    cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_go_on_by_the_spare),
         cmocka_unit_test(several_rails_are_lost_at_once),
@@ -527,6 +508,6 @@ int main(void)
         cmocka_unit_test(hostile_hello_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(log_path);
+    stand_log_end();
     return failed;
 }

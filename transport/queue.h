@@ -1,19 +1,19 @@
-/* queue: the transfers posted on one lane in one direction, oldest first. They are the poster's structures, linked through
+/* queue: for implementations: the transfers posted on one lane in one direction, oldest first. They are the poster's structures, linked through
  * `next`; the queue owns nothing. */
-#ifndef KOLO_TRANSPORT_SHM_QUEUE_H
-#define KOLO_TRANSPORT_SHM_QUEUE_H
+#ifndef KOLO_TRANSPORT_QUEUE_H
+#define KOLO_TRANSPORT_QUEUE_H
 
 #include <assert.h>
 
 #include "transport/transport.h"
 
-struct shm_queue {
+struct queue {
     struct transfer *head;
     struct transfer *tail; /* valid when head is not NULL */
 };
 
 /** Take a transfer in: it is posted now. */
-static inline void shm_queue_push(struct shm_queue *queue, struct transfer *transfer)
+static inline void queue_push(struct queue *queue, struct transfer *transfer)
 {
     transfer->state = TRANSFER_POSTED;
     transfer->next = NULL;
@@ -26,7 +26,7 @@ static inline void shm_queue_push(struct shm_queue *queue, struct transfer *tran
 }
 
 /** Let the first one go. */
-static inline struct transfer *shm_queue_pop(struct shm_queue *queue)
+static inline struct transfer *queue_pop(struct queue *queue)
 {
     assert(queue->head);
     struct transfer *transfer = queue->head;
@@ -35,7 +35,7 @@ static inline struct transfer *shm_queue_pop(struct shm_queue *queue)
 }
 
 /** Take one out that is not the first. Returns false if it is not in the queue. */
-static inline bool shm_queue_remove(struct shm_queue *queue, const struct transfer *transfer)
+static inline bool queue_remove(struct queue *queue, const struct transfer *transfer)
 {
     for (struct transfer *before = queue->head; before && before->next; before = before->next) {
         if (before->next == transfer) {
@@ -50,10 +50,10 @@ static inline bool shm_queue_remove(struct shm_queue *queue, const struct transf
 }
 
 /** Fail all of them. */
-static inline void shm_queue_fail(struct shm_queue *queue, kolo_status status)
+static inline void queue_fail(struct queue *queue, kolo_status status)
 {
     while (queue->head) {
-        struct transfer *transfer = shm_queue_pop(queue);
+        struct transfer *transfer = queue_pop(queue);
         transfer->span = NULL;
         transfer->span_bytes = 0;
         transfer->status = status;
