@@ -237,8 +237,8 @@ kolo_status link_verbs_take(struct link_verbs_bench *bench, uint32_t *came)
     return bench->credited ? link_verbs_grant(bench) : KOLO_OK;
 }
 
-/* Sleep until a completion or a word of the peer comes. */
-static kolo_status sleep_on_channel(struct link_verbs_bench *bench)
+/* Sleep until a completion or a word of the peer comes. Returns true if it was a completion only. */
+static bool sleep_on_channel(struct link_verbs_bench *bench)
 {
     struct pollfd fds[2] = {{.fd = bench->channel->fd, .events = POLLIN},
                             {.fd = bench->bench.place->control->fd, .events = POLLIN}};
@@ -254,17 +254,17 @@ static kolo_status sleep_on_channel(struct link_verbs_bench *bench)
             ibv_ack_cq_events(cq, *events);
             *events = 0;
         }
+        return fds[1].revents == 0;
     }
-    return KOLO_OK;
+    return false;
 }
 
 kolo_status link_verbs_rest(struct link_verbs_bench *bench)
 {
     const struct link_place *place = bench->bench.place;
     if (bench->channel != NULL) {
-        kolo_status status = sleep_on_channel(bench);
-        if (status != KOLO_OK) {
-            return status;
+        if (sleep_on_channel(bench)) {
+            return KOLO_OK;
         }
     } else {
         if (++bench->idle_polls % YIELD_POLLS == 0) {

@@ -31,6 +31,29 @@ static uint32_t capped(uint64_t wish, int limit)
     return limit > 0 && wish > (uint64_t)limit ? (uint32_t)limit : (uint32_t)wish;
 }
 
+/* `entries`: of a completion queue for each pair. */
+static kolo_status check_limits(const struct link_verbs_bench *bench, int entries)
+{
+    uint32_t pairs = bench->bench.place->request->pairs;
+    if (bench->port->limits.max_qp_wr > 0 &&
+        bench->send_depth > (uint32_t)bench->port->limits.max_qp_wr) {
+        return fail_quietly(KOLO_ERR_ARGUMENT,
+                            "%s takes %d work requests at a time: use a --depth "
+                            "below that",
+                            bench->port->name, bench->port->limits.max_qp_wr);
+    }
+    uint32_t most =
+        bench->send_depth > bench->receive_depth ? bench->send_depth : bench->receive_depth;
+    if (bench->port->limits.max_cqe > 0 && most > (uint32_t)entries) {
+        return fail_quietly(
+            KOLO_ERR_ARGUMENT,
+            "%s has completion queues of %d entries, which is not enough for %u queue "
+            "pairs with %u work requests each: use fewer --pairs or a smaller --depth",
+            bench->port->name, bench->port->limits.max_cqe, pairs, most);
+    }
+    return KOLO_OK;
+}
+
 /* How many work requests, how much memory. */
 static kolo_status measure_out(struct link_verbs_bench *bench)
 {
@@ -43,25 +66,21 @@ static kolo_status measure_out(struct link_verbs_bench *bench)
     bench->credited = bench->port->iwarp && place->test == LINK_SEND;
     bench->send_depth = request->depth + 1 + /* one for link_verbs_flush() */
                         (bench->credited ? LINK_VERBS_GRANTS_MAX : 0);
-    bench->receive_depth = slots ? validated : capped(depth, bench->port->limits.max_qp_wr);
+    int entries =
+        bench->port->limits.max_cqe / (int)request->pairs; /* of a completion queue for each pair */
+    bench->receive_depth =
+        slots ? validated : capped(capped(depth, bench->port->limits.max_qp_wr), entries);
     bench->receive_depth = link_verbs_receives(bench) ? bench->receive_depth : 1;
     bench->slots = slots ? bench->receive_depth : 1;
     bench->slot_bytes = size;
     bench->out_stride = in_pages(size);
     bench->in_stride = in_pages(size * bench->slots);
     bench->credit_offset = bench->in_stride * request->pairs; /* never less than the other stride */
-    if (bench->port->limits.max_qp_wr > 0 &&
-        bench->send_depth > (uint32_t)bench->port->limits.max_qp_wr) {
-        return fail_quietly(KOLO_ERR_ARGUMENT,
-                            "%s takes %d work requests at a time: use a --depth "
-                            "below that",
-                            bench->port->name, bench->port->limits.max_qp_wr);
-    }
     for (unsigned i = 0; i < request->pairs; i++) {
         bench->lanes[i].out_offset = i * bench->out_stride;
         bench->lanes[i].in_offset = i * bench->in_stride;
     }
-    return KOLO_OK;
+    return check_limits(bench, entries);
 }
 
 static kolo_status make_queues(struct link_verbs_bench *bench)
@@ -77,8 +96,8 @@ static kolo_status make_queues(struct link_verbs_bench *bench)
                                 strerror(errno));
         }
     }
-    uint32_t sends = capped((uint64_t)bench->send_depth * request->pairs, most);
-    uint32_t receives = capped((uint64_t)bench->receive_depth * request->pairs, most);
+    uint32_t sends = bench->send_depth * request->pairs;
+    uint32_t receives = bench->receive_depth * request->pairs;
     bench->send_cq = ibv_create_cq(context, (int)sends, NULL, bench->channel, 0);
     bench->receive_cq = ibv_create_cq(context, (int)receives, NULL, bench->channel, 0);
     if (bench->send_cq == NULL || bench->receive_cq == NULL) {
