@@ -54,11 +54,12 @@ static inline unsigned credit_room(const struct credit_out *out)
     return FRAME_SLOTS - (there > here ? there : here);
 }
 
-/** The peer says that it has given back so many slots. An older saying than the last is no news. False: impossible. */
-static inline bool credit_take(struct credit_out *out, uint16_t given)
+/** The peer says that it has given back so many slots. An older saying than the last is no news: it may come by a slow rail
+ *  when the other lane has moved gigabytes by a fast one. False: impossible. */
+static inline bool credit_take(struct credit_out *out, uint32_t given)
 {
-    uint16_t more = (uint16_t)(given - (uint16_t)out->credited);
-    if (more > UINT16_MAX / 2) {
+    uint32_t more = given - out->credited;
+    if (more > UINT32_MAX / 2) {
         return true;
     }
     if (more > out->next - out->credited) {

@@ -1,15 +1,9 @@
 #include "transport/verbs/frame.h"
 
 /* Offsets in the encoded header. */
-enum { SEQUENCE = 0, BYTES = 4, OFFSET = 8, LENGTH = 16, CREDITS = 24, KIND = 30, HEADER = 32 };
-static_assert(CREDITS + 2 * FRAME_CHANNELS == KIND, "credits fit");
+enum { SEQUENCE = 0, BYTES = 4, OFFSET = 8, LENGTH = 16, CREDITS = 24, KIND = 36, HEADER = 48 };
+static_assert(CREDITS + 4 * FRAME_CHANNELS == KIND, "credits fit");
 static_assert(HEADER + TRANSPORT_HEADER_BYTES == FRAME_HEADER_BYTES, "the header fits");
-
-static void put_u16(uint8_t *to, uint16_t value)
-{
-    value = htole16(value);
-    memcpy(to, &value, sizeof value);
-}
 
 static void put_u32(uint8_t *to, uint32_t value)
 {
@@ -21,13 +15,6 @@ static void put_u64(uint8_t *to, uint64_t value)
 {
     value = htole64(value);
     memcpy(to, &value, sizeof value);
-}
-
-static uint16_t get_u16(const uint8_t *from)
-{
-    uint16_t value;
-    memcpy(&value, from, sizeof value);
-    return le16toh(value);
 }
 
 static uint32_t get_u32(const uint8_t *from)
@@ -51,9 +38,10 @@ void frame_encode(uint8_t *slot, const struct frame *frame)
     put_u64(slot + OFFSET, frame->offset);
     put_u64(slot + LENGTH, frame->length);
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
-        put_u16(slot + CREDITS + 2 * i, frame->credits[i]);
+        put_u32(slot + CREDITS + 4 * i, frame->credits[i]);
     }
-    put_u16(slot + KIND, frame->kind);
+    put_u32(slot + KIND, frame->kind);
+    memset(slot + KIND + 4, 0, HEADER - KIND - 4);
     memcpy(slot + HEADER, frame->header, TRANSPORT_HEADER_BYTES);
 }
 
@@ -66,16 +54,16 @@ void frame_decode(struct frame *frame, const uint8_t *slot)
     frame->offset = get_u64(copy + OFFSET);
     frame->length = get_u64(copy + LENGTH);
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
-        frame->credits[i] = get_u16(copy + CREDITS + 2 * i);
+        frame->credits[i] = get_u32(copy + CREDITS + 4 * i);
     }
-    frame->kind = get_u16(copy + KIND);
+    frame->kind = get_u32(copy + KIND);
     memcpy(frame->header, copy + HEADER, TRANSPORT_HEADER_BYTES);
 }
 
-void frame_decode_credits(uint16_t credits[FRAME_CHANNELS], const uint8_t *slot)
+void frame_decode_credits(uint32_t credits[FRAME_CHANNELS], const uint8_t *slot)
 {
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
-        credits[i] = get_u16(slot + CREDITS + 2 * i);
+        credits[i] = get_u32(slot + CREDITS + 4 * i);
     }
 }
 

@@ -12,7 +12,7 @@
 
 #include "transport/transport.h"
 
-#define FRAME_VERSION 2 /* of everything that peers must agree on; travels in the offer */
+#define FRAME_VERSION 3 /* of everything that peers must agree on; travels in the offer */
 #define FRAME_ALIGN 16
 #define FRAME_SLOTS                                                                                \
     16u /* of a channel, each direction: a power of two, at least FRAME_ALIGN (see inbox.c) */
@@ -37,16 +37,15 @@ enum frame_kind {
 
 /** A header, decoded. Of a grant: bytes is the number of the message, offset the address, length and header what it is for. */
 struct frame {
-    uint32_t sequence; /* of its channel, from 0 */
-    uint32_t bytes;    /* of payload */
-    uint64_t offset;   /* of the payload in the message */
-    uint64_t length;   /* of the message */
-    uint16_t credits
-        [FRAME_CHANNELS]; /* slots that its sender has given back, of each channel, modulo 2^16 */
-    uint16_t kind;
+    uint32_t sequence;                /* of its channel, from 0 */
+    uint32_t bytes;                   /* of payload */
+    uint64_t offset;                  /* of the payload in the message */
+    uint64_t length;                  /* of the message */
+    uint32_t credits[FRAME_CHANNELS]; /* slots that its sender has given back, of each channel */
+    uint32_t kind;
     uint8_t header[TRANSPORT_HEADER_BYTES]; /* of the message */
 };
-#define FRAME_HEADER_BYTES 64u
+#define FRAME_HEADER_BYTES 80u
 
 /** What follows the header of a notice, decoded; 32 bits each on the wire. */
 struct frame_notice {
@@ -65,7 +64,7 @@ static_assert(FRAME_SLOTS >= FRAME_ALIGN && (FRAME_SLOTS & (FRAME_SLOTS - 1)) ==
 void frame_encode(uint8_t *slot, const struct frame *frame);
 void frame_decode(struct frame *frame, const uint8_t *slot);
 /** Only the credits of a header. */
-void frame_decode_credits(uint16_t credits[FRAME_CHANNELS], const uint8_t *slot);
+void frame_decode_credits(uint32_t credits[FRAME_CHANNELS], const uint8_t *slot);
 void frame_notice_encode(uint8_t *slot, const struct frame_notice *notice);
 void frame_notice_decode(struct frame_notice *notice, const uint8_t *slot);
 

@@ -236,7 +236,7 @@ void verbs_link_arrived(struct verbs_link *link, struct rail *rail, uint32_t imm
 void verbs_link_take(struct verbs_link *link, unsigned channel, unsigned slot)
 {
     uint32_t sequence;
-    uint16_t credits[FRAME_CHANNELS];
+    uint32_t credits[FRAME_CHANNELS];
     bool sane = credit_arrive(&link->in[channel], slot, &sequence);
     if (sane) {
         frame_decode_credits(credits, slots_in(&link->slots, channel, sequence));
@@ -314,7 +314,7 @@ bool verbs_link_is_busy(const struct verbs_link *link)
 void verbs_link_credits(struct verbs_link *link, struct frame *frame)
 {
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
-        frame->credits[i] = (uint16_t)link->in[i].front;
+        frame->credits[i] = link->in[i].front;
         link->in[i].told = link->in[i].front;
     }
 }
@@ -349,8 +349,12 @@ void verbs_link_post(struct verbs_link *link, struct rail *rail, unsigned channe
     if (flight->data != NULL) {
         const struct ibv_mr *region = registrations_find(link->verbs->registrations, rail->index,
                                                          flight->data, flight->bytes);
-        struct ibv_sge payload =
-            part(flight->data, flight->bytes, region != NULL ? region->lkey : 0);
+        if (region == NULL) { /* it went by another rail before, and is to be sent again */
+            rail_break(rail, KOLO_ERR_SYSTEM,
+                       "the device cannot register what is to be sent again");
+            return;
+        }
+        struct ibv_sge payload = part(flight->data, flight->bytes, region->lkey);
         rail->awaited = true;
         write.parts[0].length = (uint32_t)head;
         if (flight->kind == FRAME_PUT) {

@@ -17,7 +17,7 @@ bool notice_post(struct verbs_link *link, enum frame_kind kind, struct frame *fr
     }
     uint8_t *slot = slots_out(&link->slots, FRAME_NOTICES, out->next);
     frame->sequence = out->next;
-    frame->kind = (uint16_t)kind;
+    frame->kind = kind;
     verbs_link_credits(link, frame);
     frame_encode(slot, frame);
     frame_notice_encode(slot, notice);

@@ -25,7 +25,7 @@ static struct flight *compose(struct outbox *box, struct transfer *transfer, enu
                           .bytes = (uint32_t)bytes,
                           .offset = transfer->scratch,
                           .length = transfer->length,
-                          .kind = (uint16_t)kind};
+                          .kind = kind};
     memcpy(frame.header, transfer->header, sizeof frame.header);
     verbs_link_credits(box->link, &frame);
     frame_encode(slots_out(&box->link->slots, box->lane, out->next), &frame);

@@ -109,7 +109,7 @@ static void impossible_headers(void **state)
 static void impossible_notices(void **state)
 {
     (void)state;
-    static const uint16_t kinds[] = {0, FRAME_COPY, FRAME_GRANT, FRAME_RESUME, 99};
+    static const uint32_t kinds[] = {0, FRAME_COPY, FRAME_GRANT, FRAME_RESUME, 99};
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct mesh mesh;
         struct verbs_link *link = begin(&mesh);
