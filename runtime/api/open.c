@@ -159,6 +159,7 @@ static kolo_status connect_peers(kolo_comm *comm, const struct settings *setting
     const struct wires_config wires_config = {.port = comm->port,
                                               .verbs_devices = settings->verbs_devices,
                                               .verbs_gid_index = settings->verbs_gid_index,
+                                              .verbs_queue_pairs = settings->verbs_queue_pairs,
                                               .peer_timeout_ns = settings->peer_timeout_ns,
                                               .deadline_ns = deadline_ns};
     kolo_status status = wires_open(&comm->wires, &comm->group, &wires_config);

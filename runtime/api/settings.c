@@ -12,6 +12,7 @@
 #define TIMEOUT_S 300.0
 #define PEER_TIMEOUT_S 10.0
 #define GID_INDEX_MAX 255 /* a GID index has eight bits */
+#define QUEUE_PAIRS_MAX 4 /* of a verbs link, over all its ports */
 
 /* A caller compiled against an older, shorter structure is served with the defaults of what it does not know. */
 static kolo_status copy_config(kolo_config *copy, const kolo_config *config)
@@ -80,6 +81,11 @@ kolo_status settings_read(struct settings *settings, const kolo_config *config)
     settings->verbs_gid_index = -1;
     if (status == KOLO_OK) {
         status = env_int(&settings->verbs_gid_index, "KOLO_VERBS_GID_INDEX", 0, GID_INDEX_MAX);
+    }
+    settings->verbs_queue_pairs = 1;
+    if (status == KOLO_OK) {
+        status =
+            env_int(&settings->verbs_queue_pairs, "KOLO_VERBS_QUEUE_PAIRS", 1, QUEUE_PAIRS_MAX);
     }
     settings->algorithm = read_text(copy.algorithm, "KOLO_ALGORITHM");
     settings->interfaces = read_text(copy.interfaces, "KOLO_INTERFACES");

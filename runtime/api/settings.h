@@ -15,6 +15,7 @@ struct settings {
     const char *interfaces;    /* NULL: all. Borrowed */
     const char *verbs_devices; /* NULL: all. Borrowed */
     int verbs_gid_index;       /* -1: chosen */
+    int verbs_queue_pairs;     /* of a link on each port */
 };
 
 /** Read both; the configuration wins. KOLO_ERR_ARGUMENT names the value and the cure. */

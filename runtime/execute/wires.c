@@ -148,9 +148,11 @@ static kolo_status ensure_transport(struct wiring *wiring, unsigned row)
     memcpy(config.self, wires->group->member[wires->group->rank].id, sizeof config.self);
 #ifdef KOLO_HAVE_VERBS
     bool spare = rows[row] == &transport_verbs && ensure_spare(wiring);
-    struct verbs_wire verbs = {.spare = spare ? wires->transport[ROW_TCP] : NULL,
-                               .wish = {.names = wiring->config->verbs_devices,
-                                        .gid_index = wiring->config->verbs_gid_index}};
+    struct verbs_wire verbs = {
+        .spare = spare ? wires->transport[ROW_TCP] : NULL,
+        .wish = {.names = wiring->config->verbs_devices,
+                 .gid_index = wiring->config->verbs_gid_index,
+                 .queue_pairs = (unsigned)wiring->config->verbs_queue_pairs}};
     config.wire = rows[row] == &transport_verbs ? &verbs : NULL;
 #endif
     if (rows[row] == &transport_tcp) {

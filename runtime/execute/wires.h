@@ -17,6 +17,7 @@ struct wires_config {
     struct tcp_port *port;     /* borrowed for life */
     const char *verbs_devices; /* KOLO_VERBS_DEVICE; NULL: all. Borrowed for wires_open() */
     int verbs_gid_index;       /* KOLO_VERBS_GID_INDEX; -1: chosen */
+    int verbs_queue_pairs;     /* KOLO_VERBS_QUEUE_PAIRS: of a link on each port */
     uint64_t peer_timeout_ns;
     uint64_t deadline_ns; /* for connecting */
 };

@@ -314,6 +314,8 @@ static void wrong_settings_are_named(void **state)
         {"KOLO_TRANSPORT", "ib", "shm, verbs, tcp", KOLO_ERR_ARGUMENT},
         {"KOLO_VERBS_GID_INDEX", "256", "KOLO_VERBS_GID_INDEX", KOLO_ERR_ARGUMENT},
         {"KOLO_VERBS_GID_INDEX", "any", "KOLO_VERBS_GID_INDEX", KOLO_ERR_ARGUMENT},
+        {"KOLO_VERBS_QUEUE_PAIRS", "0", "KOLO_VERBS_QUEUE_PAIRS", KOLO_ERR_ARGUMENT},
+        {"KOLO_VERBS_QUEUE_PAIRS", "5", "KOLO_VERBS_QUEUE_PAIRS", KOLO_ERR_ARGUMENT},
         {"KOLO_ALGORITHM", "foo", "ring", KOLO_ERR_ARGUMENT},
         {"KOLO_RANK", "5", "rank 5", KOLO_ERR_ARGUMENT},
         {"KOLO_RANK", "first", "KOLO_RANK", KOLO_ERR_ARGUMENT},

@@ -28,6 +28,20 @@ def two_peers_in_one_guest():
     check(guest.packets_sent() > before, said)
 
 
+def several_queue_pairs():
+    before = guest.packets_sent()
+    said = guest.run(KOLO, "run", "-n", "2", KOLO, "perf", "all-reduce", "-b", "1M", "-e", "1M", "-n", "4",
+                     environment={"KOLO_TRANSPORT": "verbs", "KOLO_VERBS_QUEUE_PAIRS": "4", "KOLO_LOG": "info"})
+    check("4 queue pairs a link" in said and guest.packets_sent() > before, said)
+
+
+def more_than_a_completion_queue_holds():
+    with guest.Program(KOLO, "perf", "link", "--serve") as server:
+        server.wait_for("serving")
+        said = guest.run(KOLO, "perf", "link", guest.FIRST, "--test", "write", "--pairs", "64", "--depth", "16384", expected=None)
+    check("fewer --pairs or a smaller --depth" in said, said)
+
+
 def a_device_that_is_none():
     said = guest.run(KOLO, "run", "-n", "2", KOLO, "perf", "barrier", "-n", "1", expected=None,
                      environment={"KOLO_TRANSPORT": "verbs", "KOLO_VERBS_DEVICE": "nonesuch0"})
@@ -44,4 +58,5 @@ def doctor():
 
 
 if __name__ == "__main__":
-    guest.play(links, links_by_rdma_cm, two_peers_in_one_guest, a_device_that_is_none, doctor)
+    guest.play(links, links_by_rdma_cm, two_peers_in_one_guest, several_queue_pairs, more_than_a_completion_queue_holds,
+               a_device_that_is_none, doctor)

@@ -358,17 +358,42 @@ static void explain_choice(struct device_port *port, const struct device_wish *w
              gid_text(gid, &port->gid), why_gid(port, wish->gid_index));
 }
 
+static unsigned pairs_of(const struct device_wish *wish)
+{
+    return wish->queue_pairs > 0 ? wish->queue_pairs : 1;
+}
+
+/* Ports that are named are all wanted. */
+static kolo_status check_pairs(const struct survey *survey, const struct device_wish *wish)
+{
+    unsigned pairs = pairs_of(wish), ports = wish->names != NULL ? survey->ports : 1;
+    if (pairs * ports <= DEVICE_RAILS_MAX) {
+        return KOLO_OK;
+    }
+    return fail(
+        KOLO_ERR_LIMIT,
+        "%u queue pairs on each of %u RDMA port%s (%s): a link has at most %d; ask for fewer "
+        "queue pairs or name fewer ports",
+        pairs, ports, ports == 1 ? "" : "s", wish->names != NULL ? wish->names : "any",
+        DEVICE_RAILS_MAX);
+}
+
 static void keep_best(struct devices *devices, struct survey *survey,
                       const struct device_wish *wish)
 {
-    for (unsigned i = 0; i < survey->ports && i < DEVICE_RAILS_MAX; i++) {
+    unsigned pairs = pairs_of(wish);
+    for (unsigned i = 0; i < survey->ports && i < DEVICE_RAILS_MAX / pairs; i++) {
         char text[160];
         struct device_port *port = &devices->port[i];
         *port = survey->port[i];
         devices->ports = i + 1;
         explain_choice(port, wish, survey->ports);
-        log_line(LOG_INFO, "RDMA: using %s: %s", device_describe(text, sizeof text, port),
-                 port->reason);
+        log_line(LOG_INFO, "RDMA: using %s: %s; %u queue pair%s a link",
+                 device_describe(text, sizeof text, port), port->reason, pairs,
+                 pairs == 1 ? "" : "s");
+    }
+    for (unsigned ports = devices->ports; devices->ports < ports * pairs; devices->ports++) {
+        devices->port[devices->ports] = devices->port[devices->ports - ports];
     }
     close_contexts(survey->port, survey->ports, devices);
 }
@@ -385,6 +410,9 @@ kolo_status devices_open(struct devices *devices, const struct device_wish *wish
     count = list != NULL ? count : 0;
     kolo_status status = wish->names != NULL ? survey_named(survey, list, count, wish)
                                              : survey_all(survey, list, count, wish);
+    if (status == KOLO_OK) {
+        status = check_pairs(survey, wish);
+    }
     if (status == KOLO_OK && survey->ports > 0) {
         keep_best(devices, survey, wish);
     } else {

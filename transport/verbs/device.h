@@ -9,13 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEVICE_RAILS_MAX 4 /* ports that one link can be spread over */
+#define DEVICE_RAILS_MAX 4 /* ports, or queue pairs on them, that one link can be spread over */
 #define DEVICE_REASON_BYTES 192
 
 /** What the user asked for. Zero-initialise, then set gid_index to -1: everything is chosen. */
 struct device_wish {
     const char *
         names; /* "mlx5_0", "mlx5_0:1,mlx5_1:2": ports in this order; NULL: all that are up. Borrowed */
+    unsigned
+        queue_pairs; /* of a link on each port: where one cannot fill it, or to spread over paths; 0: 1 */
     int gid_index; /* -1: RoCE v2 with a routable address first, then other RoCE v2, then RoCE v1, InfiniBand: 0 */
 };
 
@@ -42,15 +44,16 @@ struct device_port {
     char reason[DEVICE_REASON_BYTES]; /* why this port and this GID: one line */
 };
 
+/** Where a link has several queue pairs on a port, that port stands here as often: first all ports once, then all again. */
 struct devices {
     struct device_port port[DEVICE_RAILS_MAX];
     unsigned ports;
 };
 
-/** Open every port wished for that is up; unnamed, the DEVICE_RAILS_MAX fastest of the host. What was opened and why is logged
+/** Open every port wished for that is up; unnamed, the fastest of the host, DEVICE_RAILS_MAX / queue_pairs of them. What was opened and why is logged
  *  at info level. None found is no error when nothing was named: ports is then 0, and the log says at debug level why.
  *  Returns KOLO_OK; KOLO_ERR_ARGUMENT (a name that is none: names those that exist; a GID index that is empty: lists the GIDs);
- *  KOLO_ERR_LIMIT (more ports named than DEVICE_RAILS_MAX); KOLO_ERR_SYSTEM (a named port is down, the device cannot be opened:
+ *  KOLO_ERR_LIMIT (more queue pairs on the ports named, or asked for, than DEVICE_RAILS_MAX); KOLO_ERR_SYSTEM (a named port is down, the device cannot be opened:
  *  with the cure); KOLO_ERR_MEMORY. Out: devices, for devices_close() in any case. Any thread.
  *
  *  Nothing need be done about fork(): since Linux 5.12 a child gets copies of pages that a device has pinned, so the parent

@@ -5,7 +5,7 @@
 
 #define DRAIN_ROUNDS 64 /* polls for what has come by a rail that is given up */
 
-/* Once for each port; for all other links it is no news. */
+/* Once for each rail; for all other links it is no news. */
 static void log_once(const struct verbs_link *link, const struct rail *rail)
 {
     struct verbs *verbs = link->verbs;
@@ -15,7 +15,8 @@ static void log_once(const struct verbs_link *link, const struct rail *rail)
     enum log_level level = new ? LOG_WARN : LOG_DEBUG;
     verbs->warned |= new ? bit : 0;
     log_line(level,
-             "verbs: %s:%u is given up for the link with %s, which goes on by its other ports: %s",
+             "verbs: a queue pair on %s:%u is given up for the link with %s, which goes on by its "
+             "others: %s",
              port->name, port->number, link->name, rail->text);
 }
 

@@ -41,7 +41,9 @@ static bool shape(void *owner, struct pair_shape *wanted, struct pair_settings *
     const struct verbs *verbs = rail->link->verbs;
     *wanted = rail_shape(rail);
     *settings = (struct pair_settings){.timeout = verbs->ack_timeout, .retries = LINK_RETRIES};
-    return port == &verbs->devices.port[rail->index]; /* its slots are registered there */
+    const struct device_port *own = &verbs->devices.port[rail->index];
+    return port->context == own->context &&
+           port->number == own->number; /* its slots are registered there */
 }
 
 static void created(void *owner, struct pair *pair)

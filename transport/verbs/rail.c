@@ -61,6 +61,10 @@ struct pair_shape rail_shape(const struct rail *rail)
 void rail_equip(struct rail *rail, struct pair *pair)
 {
     rail->pair = pair;
+    if (rail->iwarp && pair->inline_bytes < sizeof(uint32_t)) {
+        rail_break(rail, KOLO_ERR_SYSTEM, "the device sends nothing inline, and has no immediates");
+        return;
+    }
     for (unsigned i = 0; i < RAIL_RECEIVES / RAIL_REPOST; i++) {
         post_receives(rail, i * RAIL_REPOST, RAIL_REPOST);
     }

@@ -7,6 +7,28 @@
 #include "runtime/base/status.h"
 #include "transport/verbs/registration.h"
 
+/* Rails on ports of one device share a registration. */
+static bool shares(const struct slots *slots, unsigned rail)
+{
+    for (unsigned i = 0; i < rail; i++) {
+        if (slots->regions[i] == slots->regions[rail]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct ibv_mr *region_of_device(const struct slots *slots, const struct device_port *ports,
+                                       unsigned rail)
+{
+    for (unsigned i = 0; i < rail; i++) {
+        if (ports[i].pd == ports[rail].pd && slots->regions[i] != NULL) {
+            return slots->regions[i];
+        }
+    }
+    return NULL;
+}
+
 kolo_status slots_open(struct slots *slots, const struct devices *devices)
 {
     *slots = (struct slots){0};
@@ -21,9 +43,13 @@ kolo_status slots_open(struct slots *slots, const struct devices *devices)
     kolo_status status = KOLO_OK;
     unsigned registered = 0;
     for (unsigned i = 0; i < devices->ports; i++) {
-        kolo_status made = registration_make(
-            &slots->regions[i], &devices->port[i], memory, SLOTS_BYTES,
-            IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, true);
+        kolo_status made = KOLO_OK;
+        slots->regions[i] = region_of_device(slots, devices->port, i);
+        if (slots->regions[i] == NULL) {
+            made = registration_make(
+                &slots->regions[i], &devices->port[i], memory, SLOTS_BYTES,
+                IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, true);
+        }
         if (made != KOLO_OK) {
             slots->regions[i] = NULL;
             status = made;
@@ -41,7 +67,8 @@ void slots_close(struct slots *slots)
 {
     bool busy = false;
     for (unsigned i = 0; i < slots->rails; i++) {
-        int error = slots->regions[i] != NULL ? ibv_dereg_mr(slots->regions[i]) : 0;
+        bool own = slots->regions[i] != NULL && !shares(slots, i);
+        int error = own ? ibv_dereg_mr(slots->regions[i]) : 0;
         if (error != 0) {
             busy = true;
             log_line(LOG_WARN, "verbs: slots stay registered: %s", strerror(error));

@@ -13,6 +13,7 @@
 static unsigned stand_rails;
 static const struct fake_device *stand_shape;
 static unsigned stand_regions;
+static unsigned stand_pairs = 1;
 
 static void *world_open(void)
 {
@@ -46,7 +47,8 @@ static void *port_open(void *world, const uint8_t *id)
         used += (size_t)more;
         assert_true(used < NAMES_BYTES);
     }
-    wires[peer] = (struct verbs_wire){.wish = {.names = names[peer], .gid_index = -1}};
+    wires[peer] = (struct verbs_wire){
+        .wish = {.names = names[peer], .gid_index = -1, .queue_pairs = stand_pairs}};
     return &wires[peer];
 }
 
@@ -74,6 +76,11 @@ void stand_open(struct mesh *mesh, unsigned rails, const struct fake_device *sha
 {
     message_init();
     mesh_open(mesh, stand_wire(rails, shape), 2);
+}
+
+void stand_queue_pairs(unsigned pairs)
+{
+    stand_pairs = pairs;
 }
 
 void stand_link(struct mesh *mesh)

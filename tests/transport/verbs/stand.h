@@ -11,6 +11,9 @@
 /** A new world with 2 * rails devices that are like `shape` (NULL: default), and the two peers; not linked yet. */
 void stand_open(struct mesh *mesh, unsigned rails, const struct fake_device *shape);
 
+/** The next stand_open() gives links so many queue pairs on each port; 1 at the start. */
+void stand_queue_pairs(unsigned pairs);
+
 /** Link them. */
 void stand_link(struct mesh *mesh);
 

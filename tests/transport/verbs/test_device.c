@@ -86,6 +86,52 @@ static void the_fastest_ports_are_used(void **state)
     assert_int_equal(fake_leaks(), 0);
 }
 
+static void open_pairs(struct devices *devices, const char *names, unsigned pairs)
+{
+    struct device_wish wish = {.names = names, .gid_index = -1, .queue_pairs = pairs};
+    assert_int_equal(devices_open(devices, &wish), KOLO_OK);
+}
+
+static void queue_pairs_repeat_the_ports(void **state)
+{
+    (void)state;
+    struct devices devices;
+    fake_start(3, NULL);
+    open_pairs(&devices, "fake1,fake0", 2);
+    assert_int_equal(devices.ports, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_string_equal(devices.port[i].name, i % 2 == 0 ? "fake1" : "fake0");
+    }
+    assert_ptr_equal(devices.port[0].context, devices.port[2].context);
+    devices_close(&devices);
+    open_pairs(&devices, NULL, 2); /* the two fastest of three */
+    assert_int_equal(devices.ports, 4);
+    assert_string_equal(devices.port[3].name, "fake1");
+    devices_close(&devices);
+    open_pairs(&devices, NULL, 3);
+    assert_int_equal(devices.ports, 3);
+    assert_string_equal(devices.port[2].name, "fake0");
+    devices_close(&devices);
+    assert_int_equal(fake_leaks(), 0);
+}
+
+static void more_queue_pairs_than_a_link_has(void **state)
+{
+    (void)state;
+    struct devices devices;
+    struct device_wish wish = {.names = "fake0,fake1", .gid_index = -1, .queue_pairs = 3};
+    fake_start(2, NULL);
+    assert_int_equal(devices_open(&devices, &wish), KOLO_ERR_LIMIT);
+    assert_non_null(
+        strstr(kolo_last_error(), "3 queue pairs on each of 2 RDMA ports (fake0,fake1)"));
+    assert_non_null(strstr(kolo_last_error(), "at most 4"));
+    devices_close(&devices);
+    wish = (struct device_wish){.gid_index = -1, .queue_pairs = DEVICE_RAILS_MAX + 1};
+    assert_int_equal(devices_open(&devices, &wish), KOLO_ERR_LIMIT);
+    devices_close(&devices);
+    assert_int_equal(fake_leaks(), 0);
+}
+
 static void ports_of_a_device_share_its_context(void **state)
 {
     (void)state;
@@ -268,6 +314,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_ports_that_are_up_are_used),
         cmocka_unit_test(the_fastest_ports_are_used),
+        cmocka_unit_test(queue_pairs_repeat_the_ports),
+        cmocka_unit_test(more_queue_pairs_than_a_link_has),
         cmocka_unit_test(ports_of_a_device_share_its_context),
         cmocka_unit_test(no_device_is_no_error),
         cmocka_unit_test(names_that_are_none),

@@ -109,12 +109,15 @@ static unsigned given_up(void)
     return stand_log_count("is given up");
 }
 
-static void run_streams(unsigned rails, enum fake_order order, enum what what)
+static void run_streams_on(unsigned rails, unsigned pairs, enum fake_order order, enum what what)
 {
     struct mesh mesh;
     struct stream streams[4];
     unsigned said = given_up();
+    unsigned failing = what == WHATS ? 0 : what == PAIR_BROKEN ? 1 : pairs;
+    stand_queue_pairs(pairs);
     stand_open(&mesh, rails, NULL);
+    stand_queue_pairs(1);
     stand_link(&mesh);
     uint64_t seed = (uint64_t)random();
     unsigned strike_at = (unsigned)(random() % STRIKE_AT);
@@ -130,10 +133,15 @@ static void run_streams(unsigned rails, enum fake_order order, enum what what)
     MESH_WAIT(&mesh, streams_go_on(streams, &mesh));
     assert_int_equal(mesh_state(&mesh, 0, 1), LINK_UP);
     assert_int_equal(mesh_state(&mesh, 1, 0), LINK_UP);
-    assert_int_equal(given_up() - said, what != WHATS ? 2 : 0); /* once at each end */
-    stand_exchange(&mesh, 0, 0, 7, LENGTH);                     /* and later, too */
+    assert_int_equal(given_up() - said, 2 * failing); /* once at each end */
+    stand_exchange(&mesh, 0, 0, 7, LENGTH);           /* and later, too */
     stand_exchange(&mesh, 1, 1, 8, LENGTH);
     stand_close(&mesh);
+}
+
+static void run_streams(unsigned rails, enum fake_order order, enum what what)
+{
+    run_streams_on(rails, 1, order, what);
 }
 
 static void all_rails_carry(void **state)
@@ -156,6 +164,30 @@ static void one_rail_of_three_fails_in_any_order(void **state)
     (void)state;
     for (enum what what = 0; what < WHATS; what++) {
         run_streams(3, FAKE_SHUFFLED, what);
+    }
+}
+
+/* Each rail has bytes to carry, so each queue pair has completions. */
+static void queue_pairs_of_a_port_share_the_load(void **state)
+{
+    (void)state;
+    run_streams_on(1, 2, FAKE_PROMPT, WHATS);
+    run_streams_on(1, 4, FAKE_SHUFFLED, WHATS);
+    run_streams_on(2, 2, FAKE_SHUFFLED, WHATS);
+}
+
+static void one_queue_pair_of_a_port_fails(void **state)
+{
+    (void)state;
+    run_streams_on(1, 2, FAKE_PROMPT, PAIR_BROKEN);
+    run_streams_on(1, 4, FAKE_SHUFFLED, PAIR_BROKEN);
+}
+
+static void a_port_fails_with_all_its_queue_pairs(void **state)
+{
+    (void)state;
+    for (enum what what = 0; what < WHATS; what++) {
+        run_streams_on(2, 2, FAKE_SHUFFLED, what);
     }
 }
 
@@ -187,6 +219,9 @@ int main(void)
         cmocka_unit_test(all_rails_carry),
         cmocka_unit_test(one_rail_fails),
         cmocka_unit_test(one_rail_of_three_fails_in_any_order),
+        cmocka_unit_test(queue_pairs_of_a_port_share_the_load),
+        cmocka_unit_test(one_queue_pair_of_a_port_fails),
+        cmocka_unit_test(a_port_fails_with_all_its_queue_pairs),
         cmocka_unit_test(rails_fail_until_none_is_left),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
