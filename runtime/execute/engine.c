@@ -226,6 +226,7 @@ struct wait {
     unsigned polls;     /* without news */
     uint64_t since_ns;  /* when the news stopped; 0: not looked yet */
     uint64_t looked_ns; /* at the control connections */
+    uint64_t back_ns;   /* after giving way just now; 0: the clock is to be asked */
     bool probed;
 };
 
@@ -273,12 +274,12 @@ static kolo_status look_around(struct engine *engine, struct wait *wait, uint64_
 
 /* Give way to whoever wants this processor. A peer gives it back in microseconds; if it was away for long, a stranger has it,
  * and it is better not to for a while: the scheduler lets those go first who wake from a sleep. */
-static void give_way(struct engine *engine, uint64_t now_ns)
+static void give_way(struct engine *engine, struct wait *wait, uint64_t now_ns)
 {
     sched_yield();
-    uint64_t back_ns = clock_now_ns();
-    if (back_ns - now_ns > STRANGER_NS) {
-        engine->sleepy_until_ns = back_ns + SLEEPY_NS;
+    wait->back_ns = clock_now_ns();
+    if (wait->back_ns - now_ns > STRANGER_NS) {
+        engine->sleepy_until_ns = wait->back_ns + SLEEPY_NS;
     }
 }
 
@@ -286,11 +287,12 @@ static void give_way(struct engine *engine, uint64_t now_ns)
 static kolo_status idle(struct engine *engine, struct wait *wait)
 {
     bool crowded = engine->config.spin_ns == 0;
-    if (wait->polls++ < (crowded ? 1u : POLLS_BEFORE_CLOCK)) {
+    if (wait->polls++ < POLLS_BEFORE_CLOCK && !crowded) {
         relax();
         return KOLO_OK;
     }
-    uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns = wait->back_ns != 0 ? wait->back_ns : clock_now_ns();
+    wait->back_ns = 0;
     if (wait->since_ns == 0) {
         wait->since_ns = now_ns;
         wait->looked_ns = now_ns;
@@ -299,7 +301,7 @@ static kolo_status idle(struct engine *engine, struct wait *wait)
     bool spins = waited_ns < engine->config.spin_ns;
     bool sleepy = now_ns < engine->sleepy_until_ns;
     if (!sleepy && (crowded ? waited_ns < YIELD_NS : spins && waited_ns >= POLITE_NS)) {
-        give_way(engine, now_ns);
+        give_way(engine, wait, now_ns);
         if (now_ns - wait->looked_ns < CHECK_NS) {
             return KOLO_OK;
         }
