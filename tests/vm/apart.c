@@ -18,6 +18,7 @@
 #define FLIGHT 300
 #define STREAM_BYTES 60011
 #define ENDING_MESSAGES 10
+#define LARGE_BYTES ((size_t)4 << 20)
 #define LOST_WITHIN_NS (MESH_PEER_TIMEOUT_NS + 5 * NS_PER_S) /* emulated processors are slow */
 
 static struct {
@@ -218,6 +219,84 @@ static void sends_that_grow(void **state)
     message_free(&out);
 }
 
+static void large_messages_on_all_lanes_at_once(void **state)
+{
+    (void)state;
+    struct message out[TRANSPORT_LANES];
+    struct message in[TRANSPORT_LANES];
+    for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
+        post_receive(&in[lane], lane, LARGE_BYTES + lane, lane);
+        post_send(&out[lane], lane, LARGE_BYTES + lane, lane);
+    }
+    for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
+        MESH_WAIT(&here.mesh, message_done(&in[lane]) && message_done(&out[lane]));
+        message_check(&in[lane]);
+        message_free(&in[lane]);
+        message_free(&out[lane]);
+    }
+}
+
+/* Nobody receives on lane 0: what is sent there waits at its sender, and lane 1 goes on. */
+static void a_full_lane_holds_up_only_itself(void **state)
+{
+    (void)state;
+    struct message out;
+    struct message in;
+    post_send(&out, 1, LARGE_BYTES, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        struct message other;
+        post_send(&other, 100 + i, 20000, 1);
+        receive_now(100 + i, 20000, 1);
+        MESH_WAIT(&here.mesh, message_done(&other));
+        message_free(&other);
+    }
+    assert_int_equal(out.transfer.state, TRANSFER_POSTED);
+    assert_true(out.transfer.moved < LARGE_BYTES);
+    meet('h');
+    post_receive(&in, 1, LARGE_BYTES, 0);
+    MESH_WAIT(&here.mesh, message_done(&in) && message_done(&out));
+    message_check(&in);
+    message_free(&in);
+    message_free(&out);
+}
+
+/* A receive into which nothing has come is taken back; the next one gets its message. */
+static void a_receive_is_taken_back(void **state)
+{
+    (void)state;
+    struct message out;
+    struct message never;
+    struct link *link = link_here();
+    message_incoming(&never, 1, 100);
+    message_receive(&never, &here.mesh, here.self, 1 - here.self, 0);
+    link->ops->cancel(link, 0, &never.transfer);
+    assert_true(message_failed(&never));
+    assert_int_equal(never.transfer.status, KOLO_ERR_ABORTED);
+    message_free(&never);
+    meet('t');
+    post_send(&out, 1, 100, 0);
+    receive_now(1, 100, 0);
+    MESH_WAIT(&here.mesh, message_done(&out));
+    message_free(&out);
+}
+
+/* An end that does nothing for longer than the peer timeout, as a process that is stopped or computes, is not lost. */
+static void a_pause_is_no_loss(void **state)
+{
+    (void)state;
+    struct message out;
+    if (here.self == 0) {
+        const struct timespec pause = {.tv_sec = 1 + MESH_PEER_TIMEOUT_NS / NS_PER_S};
+        nanosleep(&pause, NULL); /* the pause is what is tested */
+    }
+    meet('p');
+    assert_int_equal(state_here(), LINK_UP);
+    post_send(&out, 1, 100000, 0);
+    receive_now(1, 100000, 0);
+    MESH_WAIT(&here.mesh, message_done(&out));
+    message_free(&out);
+}
+
 static void a_mismatch_fails_its_receive_alone(void **state)
 {
     (void)state;
@@ -332,6 +411,10 @@ int main(int argc, char **argv)
         ENTRY(spans_in_odd_pieces),
         ENTRY(hundreds_in_flight),
         ENTRY(sends_that_grow),
+        ENTRY(large_messages_on_all_lanes_at_once),
+        ENTRY(a_full_lane_holds_up_only_itself),
+        ENTRY(a_receive_is_taken_back),
+        ENTRY(a_pause_is_no_loss),
         ENTRY(a_mismatch_fails_its_receive_alone),
         ENTRY(a_close_comes_behind_what_was_sent),
         cmocka_unit_test_setup(a_killed_peer_is_lost_in_time, case_begin),

@@ -17,6 +17,10 @@ def the_transport():
     scenes.apart(APART, "apart")
 
 
+def the_transport_with_regions():
+    scenes.apart(APART, "apart_regions", "regions")
+
+
 def all_reduce():
     scenes.all_reduce(KOLO, "verbs")
 
@@ -61,5 +65,5 @@ def all_reduce_under_loss():
 
 
 if __name__ == "__main__":
-    guest.play(the_transport, all_reduce, four_peers_train, links, doctors, packets_get_lost, the_transport_under_loss,
-               all_reduce_under_loss, packets_were_lost)
+    guest.play(the_transport, the_transport_with_regions, all_reduce, four_peers_train, links, doctors, packets_get_lost,
+               the_transport_under_loss, all_reduce_under_loss, packets_were_lost)
