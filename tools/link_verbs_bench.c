@@ -10,8 +10,9 @@
 #include "runtime/base/status.h"
 
 #define SLEEP_MS 20
-#define YIELD_POLLS 256     /* on hardware, more than a ping-pong takes */
-#define CREDITED_SLEEP_MS 1 /* credit makes no event */
+#define YIELD_POLLS 256         /* on hardware, more than a ping-pong takes */
+#define EVENTS_BETWEEN_LOOKS 64 /* at the clock and at the control connection */
+#define CREDITED_SLEEP_MS 1     /* credit makes no event */
 #define SMALL_ALIGN 64
 #define ACKNOWLEDGE 64 /* events acknowledged together: each time takes a lock */
 
@@ -263,7 +264,7 @@ kolo_status link_verbs_rest(struct link_verbs_bench *bench)
 {
     const struct link_place *place = bench->bench.place;
     if (bench->channel != NULL) {
-        if (sleep_on_channel(bench)) {
+        if (sleep_on_channel(bench) && ++bench->idle_polls % EVENTS_BETWEEN_LOOKS != 0) {
             return KOLO_OK;
         }
     } else {

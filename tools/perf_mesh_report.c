@@ -210,7 +210,7 @@ bool mesh_report_json(const struct mesh_matrix *matrix, const struct mesh_option
     json_begin_object(&json);
     json_member_string(&json, "kolo", version);
     write_configuration(&json, options);
-    json_member_string(&json, "test", matrix->test);
+    text(&json, "test", matrix->test);
     json_member_number(&json, "median_Bps", matrix->median_Bps);
     json_member_number(&json, "deviation_Bps", matrix->deviation_Bps);
     json_member_number(&json, "median_us", matrix->median_us);

@@ -366,9 +366,11 @@ static kolo_status run_round(struct wiring *wiring, unsigned row)
             any = true;
         }
     }
-    /* What the user asked for by name and is not there (KOLO_VERBS_DEVICE) must not turn into another transport in silence. */
-    kolo_status status = wiring->made[row] == KOLO_ERR_ARGUMENT
-                             ? fail_again(KOLO_ERR_ARGUMENT, wiring->made_why[row])
+    /* What the user asked for and cannot be had (KOLO_VERBS_DEVICE, KOLO_VERBS_QUEUE_PAIRS) must not turn into another transport in
+     * silence. */
+    kolo_status made = wiring->made[row];
+    kolo_status status = made == KOLO_ERR_ARGUMENT || made == KOLO_ERR_LIMIT
+                             ? fail_again(made, wiring->made_why[row])
                              : KOLO_OK;
     while (any && status == KOLO_OK && !step_round(wiring, row, &status) && status == KOLO_OK) {
         if (clock_now_ns() >= wiring->config->deadline_ns) {

@@ -35,6 +35,14 @@ def several_queue_pairs():
     check("4 queue pairs a link" in said and guest.packets_sent() > before, said)
 
 
+def more_ports_than_a_link_has():
+    """Asked for and not to be had: no other transport in silence."""
+    ports = ",".join(f"{guest.DEVICE}:{port}" for port in range(1, 6))
+    said = guest.run(KOLO, "run", "-n", "2", KOLO, "perf", "barrier", "-n", "1", expected=None,
+                     environment={"KOLO_TRANSPORT": "verbs,tcp", "KOLO_VERBS_DEVICE": ports})
+    check("KOLO_ERR_LIMIT" in said and "more than 4 RDMA ports" in said, said)
+
+
 def more_than_a_completion_queue_holds():
     with guest.Program(KOLO, "perf", "link", "--serve") as server:
         server.wait_for("serving")
@@ -58,5 +66,5 @@ def doctor():
 
 
 if __name__ == "__main__":
-    guest.play(links, links_by_rdma_cm, two_peers_in_one_guest, several_queue_pairs, more_than_a_completion_queue_holds,
-               a_device_that_is_none, doctor)
+    guest.play(links, links_by_rdma_cm, two_peers_in_one_guest, several_queue_pairs, more_ports_than_a_link_has,
+               more_than_a_completion_queue_holds, a_device_that_is_none, doctor)

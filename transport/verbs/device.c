@@ -367,8 +367,8 @@ static unsigned pairs_of(const struct device_wish *wish)
 static kolo_status check_pairs(const struct survey *survey, const struct device_wish *wish)
 {
     unsigned pairs = pairs_of(wish), ports = wish->names != NULL ? survey->ports : 1;
-    if (pairs * ports <= DEVICE_RAILS_MAX) {
-        return KOLO_OK;
+    if (pairs == 1 || pairs * ports <= DEVICE_RAILS_MAX) {
+        return KOLO_OK; /* of more ports than that, the first are used */
     }
     return fail(
         KOLO_ERR_LIMIT,
@@ -391,6 +391,11 @@ static void keep_best(struct devices *devices, struct survey *survey,
         log_line(LOG_INFO, "RDMA: using %s: %s; %u queue pair%s a link",
                  device_describe(text, sizeof text, port), port->reason, pairs,
                  pairs == 1 ? "" : "s");
+    }
+    if (pairs > 1 && survey->ports > devices->ports) {
+        log_line(LOG_WARN,
+                 "RDMA: %u of %u ports are used, with %u queue pairs each: a link has at most %d",
+                 devices->ports, survey->ports, pairs, DEVICE_RAILS_MAX);
     }
     for (unsigned ports = devices->ports; devices->ports < ports * pairs; devices->ports++) {
         devices->port[devices->ports] = devices->port[devices->ports - ports];

@@ -162,6 +162,9 @@ static kolo_status connect_rail(struct verbs_link *link, struct rail *rail,
     const struct verbs_offer_rail *to = &theirs->rail[rail->index];
     struct pair_settings settings = {.timeout = link->verbs->ack_timeout, .retries = LINK_RETRIES};
     enum verbs_offer_reach reach = rail->by_cm ? VERBS_OFFER_BY_CM : VERBS_OFFER_BY_ADDRESS;
+    if (rail->state == RAIL_BROKEN) {
+        return fail_quietly(rail->why, "%s", rail->text);
+    }
     if (rail->index >= theirs->rails || to->reach != reach || rail->state != RAIL_MADE) {
         return fail_quietly(KOLO_ERR_STATE, "it has no rail %u to be reached %s", rail->index,
                             rail->by_cm ? "by rdma_cm" : "by its address");
@@ -482,7 +485,17 @@ static bool try_again(struct rail *rail)
            rail_connect_again(rail, &settings) == KOLO_OK;
 }
 
-/* Rails that work, and rails that do not. Returns how many there may still be; out: why, the last that broke. */
+static unsigned count_rails(const struct verbs_link *link)
+{
+    unsigned rails = 0;
+    for (unsigned i = 0; i < link->rails; i++) {
+        rails += link->rail[i].state != RAIL_OFF;
+    }
+    return rails;
+}
+
+/* Rails that work, and rails that do not. Returns how many there may still be; out: why, the last that broke. Giving one up brings news
+ * of the others: one that breaks thereby is given up in the same round, or in the next if it stands before. */
 static unsigned sort_rails(struct verbs_link *link, const struct rail **why)
 {
     unsigned alive = 0;
@@ -508,7 +521,7 @@ static unsigned sort_rails(struct verbs_link *link, const struct rail **why)
             }
         }
     }
-    return alive;
+    return count_rails(link);
 }
 
 static void lose_rails(struct verbs_link *link, const struct rail *why)

@@ -237,25 +237,26 @@ static kolo_status register_device_memory(struct ibv_mr **mr, struct registratio
         port->name);
 }
 
-/* Another rail of the same device may have it already. */
-static struct ibv_mr *shared_mr(const struct registrations *registrations, unsigned rail,
-                                const struct entry *entry)
+/* Another rail of the same device may have tried already: what came of it. False: none has. */
+static bool shared_mr(struct ibv_mr **mr, const struct registrations *registrations, unsigned rail,
+                      const struct entry *entry)
 {
     const struct device_port *ports = registrations->devices->port;
     for (unsigned i = 0; i < registrations->devices->ports; i++) {
-        if (ports[i].pd == ports[rail].pd && entry->mr[i] != NULL) {
-            return entry->mr[i];
+        if (ports[i].pd == ports[rail].pd && (entry->mr[i] != NULL || entry->refused[i])) {
+            *mr = entry->mr[i];
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static void register_region(struct registrations *registrations, unsigned rail, struct entry *entry,
                             const struct region *region)
 {
-    struct ibv_mr *mr = shared_mr(registrations, rail, entry);
+    struct ibv_mr *mr = NULL;
     kolo_status status = KOLO_OK;
-    if (mr == NULL) {
+    if (!shared_mr(&mr, registrations, rail, entry)) {
         status = region->kind == REGION_DEVICE
                      ? register_device_memory(&mr, registrations, rail, region)
                      : make_quietly(&mr, &registrations->devices->port[rail], region->base,

@@ -7,7 +7,17 @@
 #include "runtime/base/status.h"
 #include "transport/verbs/registration.h"
 
-/* Rails on ports of one device share a registration. */
+/* Rails on ports of one device share a registration, or its failure: the first of them has it. */
+static unsigned first_of_device(const struct device_port *ports, unsigned rail)
+{
+    unsigned first = 0;
+    while (ports[first].pd != ports[rail].pd) {
+        first++;
+    }
+    return first;
+}
+
+/* Is it the same as that of a rail before? */
 static bool shares(const struct slots *slots, unsigned rail)
 {
     for (unsigned i = 0; i < rail; i++) {
@@ -18,15 +28,16 @@ static bool shares(const struct slots *slots, unsigned rail)
     return false;
 }
 
-static struct ibv_mr *region_of_device(const struct slots *slots, const struct device_port *ports,
-                                       unsigned rail)
+static kolo_status register_slots(struct slots *slots, const struct device_port *port,
+                                  unsigned rail)
 {
-    for (unsigned i = 0; i < rail; i++) {
-        if (ports[i].pd == ports[rail].pd && slots->regions[i] != NULL) {
-            return slots->regions[i];
-        }
+    kolo_status status = registration_make(
+        &slots->regions[rail], port, slots->memory, SLOTS_BYTES,
+        IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, true);
+    if (status != KOLO_OK) {
+        slots->regions[rail] = NULL;
     }
-    return NULL;
+    return status;
 }
 
 kolo_status slots_open(struct slots *slots, const struct devices *devices)
@@ -43,18 +54,13 @@ kolo_status slots_open(struct slots *slots, const struct devices *devices)
     kolo_status status = KOLO_OK;
     unsigned registered = 0;
     for (unsigned i = 0; i < devices->ports; i++) {
-        kolo_status made = KOLO_OK;
-        slots->regions[i] = region_of_device(slots, devices->port, i);
-        if (slots->regions[i] == NULL) {
-            made = registration_make(
-                &slots->regions[i], &devices->port[i], memory, SLOTS_BYTES,
-                IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, true);
+        unsigned first = first_of_device(devices->port, i);
+        if (first == i) {
+            kolo_status made = register_slots(slots, &devices->port[i], i);
+            status = made != KOLO_OK ? made : status;
         }
-        if (made != KOLO_OK) {
-            slots->regions[i] = NULL;
-            status = made;
-        }
-        registered += made == KOLO_OK;
+        slots->regions[i] = slots->regions[first];
+        registered += slots->regions[i] != NULL;
     }
     if (registered == 0) {
         slots_close(slots);

@@ -115,6 +115,18 @@ static void queue_pairs_repeat_the_ports(void **state)
     assert_int_equal(fake_leaks(), 0);
 }
 
+static void more_ports_named_than_a_link_has(void **state)
+{
+    (void)state;
+    struct devices devices;
+    fake_start(2, (struct fake_device[]){{.ports = 4}, {.ports = 4}});
+    open_ok(&devices, "fake1,fake0"); /* names of devices: all their ports */
+    assert_int_equal(devices.ports, DEVICE_RAILS_MAX);
+    assert_string_equal(devices.port[3].name, "fake1");
+    devices_close(&devices);
+    assert_int_equal(fake_leaks(), 0);
+}
+
 static void more_queue_pairs_than_a_link_has(void **state)
 {
     (void)state;
@@ -315,6 +327,7 @@ int main(void)
         cmocka_unit_test(the_ports_that_are_up_are_used),
         cmocka_unit_test(the_fastest_ports_are_used),
         cmocka_unit_test(queue_pairs_repeat_the_ports),
+        cmocka_unit_test(more_ports_named_than_a_link_has),
         cmocka_unit_test(more_queue_pairs_than_a_link_has),
         cmocka_unit_test(ports_of_a_device_share_its_context),
         cmocka_unit_test(no_device_is_no_error),

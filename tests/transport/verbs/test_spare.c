@@ -197,6 +197,38 @@ static void several_rails_are_lost_at_once(void **state)
     }
 }
 
+/* With several queue pairs on it, a port takes them all along. */
+static void queue_pairs_of_a_port_are_lost_at_once(void **state)
+{
+    (void)state;
+    for (enum how how = 0; how < PAIRS_BROKEN; how++) {
+        stand_queue_pairs(how % 2 == 0 ? 2 : 4);
+        run_streams(1, FAKE_SHUFFLED, how, how % 2 == 0);
+    }
+    stand_queue_pairs(1);
+}
+
+/* While one rail is given up, what has come is polled, and tells that the other has failed, too. */
+static void rail_breaks_while_another_is_given_up(void **state)
+{
+    (void)state;
+    for (unsigned first = 0; first < 2; first++) {
+        struct mesh mesh;
+        stand_queue_pairs(2);
+        open_pair(&mesh, 1);
+        stand_queue_pairs(1);
+        struct verbs_link *link = end_of(&mesh, 0);
+        mesh_settle(&mesh);
+        rail_break(&link->rail[first], KOLO_ERR_PEER_LOST, "the test says so");
+        assert_true(fake_break(link->rail[1 - first].pair->qp->qp_num));
+        verbs_link_settle(link); /* before any completion of that has been polled */
+        MESH_WAIT(&mesh, on_spare(&mesh));
+        stand_exchange(&mesh, 0, 0, 7, LENGTH);
+        stand_exchange(&mesh, 1, 1, 8, LENGTH);
+        stand_close(&mesh);
+    }
+}
+
 /* ---- single messages ---------------------------------------------------------------------------------------------- */
 
 static void idle_links_follow(void **state)
@@ -497,6 +529,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_go_on_by_the_spare),
         cmocka_unit_test(several_rails_are_lost_at_once),
+        cmocka_unit_test(queue_pairs_of_a_port_are_lost_at_once),
+        cmocka_unit_test(rail_breaks_while_another_is_given_up),
         cmocka_unit_test(idle_links_follow),
         cmocka_unit_test(huge_message_is_cut_in_the_middle),
         cmocka_unit_test(reserved_room_is_not_lost),
