@@ -12,7 +12,6 @@
 #define DEFAULT_RETRIES 6
 #define RNR_FOR_EVER 7
 #define RNR_TIMER_640_US 12 /* as pair.c has it */
-#define READS_MAX 16        /* more at once gain nothing on any device known */
 
 /* ---- a connection's life ------------------------------------------------------------------------------------------ */
 
@@ -151,9 +150,9 @@ static uint8_t lesser(int a, int b)
 static void count_reads(const struct cm_connection *connection, uint8_t *answered, uint8_t *sent)
 {
     const struct ibv_device_attr *limits = &connection->pair.port->limits;
-    int wished = connection->settings.reads != 0 ? connection->settings.reads : READS_MAX;
-    *answered = lesser(limits->max_qp_rd_atom, READS_MAX);
-    *sent = lesser(limits->max_qp_init_rd_atom, lesser(wished, READS_MAX));
+    int wished = connection->settings.reads != 0 ? connection->settings.reads : PAIR_READS_MAX;
+    *answered = lesser(limits->max_qp_rd_atom, PAIR_READS_MAX);
+    *sent = lesser(limits->max_qp_init_rd_atom, lesser(wished, PAIR_READS_MAX));
 }
 
 /* Ask the owner for the shape and make it. False: lost. */

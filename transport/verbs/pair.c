@@ -14,7 +14,6 @@
 #define BITS_24 0xffffffu
 #define QP_NUMBER_LEAST 2        /* 0 and 1 are the fabric's own */
 #define LID_UNICAST_LAST 0xbfffu /* above are groups */
-#define READS_MAX 16             /* more at once gain nothing on any device known */
 #define DEFAULT_TIMEOUT 14       /* 4.096 us x 2^14 = 67 ms */
 #define TIMEOUT_LAST 31
 #define DEFAULT_RETRIES 6
@@ -159,7 +158,7 @@ void pair_destroy(struct pair *pair)
 
 static uint8_t reads_of(int limit)
 {
-    return (uint8_t)(limit < 0 ? 0 : limit < READS_MAX ? limit : READS_MAX);
+    return (uint8_t)(limit < 0 ? 0 : limit < PAIR_READS_MAX ? limit : PAIR_READS_MAX);
 }
 
 void pair_address(struct pair_address *address, const struct pair *pair)

@@ -320,6 +320,19 @@ static void other_fabrics_are_refused(void **state)
     end_close(&a);
 }
 
+static void as_many_reads_as_the_device_answers(void **state)
+{
+    (void)state;
+    need_device();
+    struct end end;
+    struct pair_address address;
+    int limit = devices.port[0].limits.max_qp_rd_atom;
+    end_open(&end, &devices.port[0], 0);
+    pair_address(&address, &end.pair);
+    assert_int_equal(address.reads, limit < PAIR_READS_MAX ? limit : PAIR_READS_MAX);
+    end_close(&end);
+}
+
 /* ---- addresses, without a device ---------------------------------------------------------------------------------- */
 
 static const struct pair_address usual = {
@@ -424,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_arrive_with_their_immediate),
         cmocka_unit_test(settings_are_taken),
+        cmocka_unit_test(as_many_reads_as_the_device_answers),
         cmocka_unit_test(a_wrong_key_is_explained_and_flushes),
         cmocka_unit_test(flushing_ends_what_is_posted),
         cmocka_unit_test(inline_bytes_are_what_the_device_gives),
