@@ -18,6 +18,7 @@ struct flight {
     uint16_t pad;               /* between header and payload */
     uint8_t kind;               /* enum frame_kind */
     uint8_t rail;               /* which carries it */
+    uint8_t about;              /* a RESUME: of which rail */
     bool done;                  /* by the device; frames before it may not be */
 };
 

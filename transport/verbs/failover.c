@@ -20,6 +20,19 @@ static void log_once(const struct verbs_link *link, const struct rail *rail)
              port->name, port->number, link->name, rail->text);
 }
 
+/* What was said of other rails, and may be lost with this one, cannot wait until the peer has told us so: the peer's word may have
+ * gone by one of those. Saying it twice does no harm. */
+static void say_again(struct verbs_link *link, unsigned rail)
+{
+    const struct credit_out *out = &link->out[FRAME_NOTICES];
+    for (uint32_t i = out->credited; i != out->next; i++) {
+        const struct flight *flight = &out->flight[credit_slot(i)];
+        if (flight->kind == FRAME_RESUME && flight->rail == rail) {
+            link->failover[flight->about].due = true;
+        }
+    }
+}
+
 void failover_begin(struct verbs_link *link, struct rail *rail, bool others)
 {
     if (others) {
@@ -31,6 +44,7 @@ void failover_begin(struct verbs_link *link, struct rail *rail, bool others)
     }
     rail_close(rail);
     link->failover[rail->index].due = true;
+    say_again(link, rail->index);
 }
 
 void failover_forget(struct verbs_link *link)
@@ -97,16 +111,16 @@ static bool send_again(struct verbs_link *link, unsigned rail, unsigned channel)
 }
 
 /* A frame that the device took for delivered and that never came there: a device that vanished between the two, or one that
- * completes what it has only handed on (iWARP). It may be overwritten here already. */
+ * completes what it has only handed on (iWARP). The transfer may be over here already. Frames that the peer has given back are
+ * none of these, whatever the notice says, which may be older: others lie in their slots now. */
 static bool has_lost(const struct verbs_link *link, unsigned rail, unsigned channel)
 {
     const struct credit_out *out = &link->out[channel];
-    uint32_t front = link->failover[rail].fronts[channel];
-    if (out->completed - front > FRAME_SLOTS) {
-        return false; /* nothing that is done is still awaited */
+    if (out->completed - out->credited > FRAME_SLOTS) {
+        return false; /* given back before the device said that they are done */
     }
     bool lost = false;
-    for (uint32_t i = front; i != out->completed; i++) {
+    for (uint32_t i = out->credited; i != out->completed; i++) {
         const struct flight *flight = &out->flight[credit_slot(i)];
         lost |= flight->rail == rail && !has_come(&link->failover[rail], channel, i);
     }

@@ -1,7 +1,8 @@
 /* failover: what happens to the frames of a rail that fails while the link has others. The end that notices gives the rail up:
  * it ends its queue pair, so that nothing can come by it any more, and tells the other end by another rail which frames have come
- * (RESUME). The other end gives the rail up, too, and sends again what has not. A put that is sent again writes what it has
- * written before: its receive is still posted, because its frame has not come. */
+ * (RESUME; said again where the rail that carried it fails as well). The other end gives the rail up, too, and sends again what
+ * has not. A put that is sent again writes what it has written before: its receive is still posted, because its frame has not
+ * come. */
 #ifndef KOLO_VERBS_FAILOVER_H
 #define KOLO_VERBS_FAILOVER_H
 

@@ -286,7 +286,7 @@ bool inbox_grant(struct inbox *box)
         return false; /* nobody could use it */
     }
     while (box->unasked != NULL && box->unasked_number - box->number < OUTBOX_GRANTS &&
-           notice_room(box->link) > NOTICE_KEPT + TRANSPORT_LANES) {
+           notice_room(box->link) > NOTICE_KEPT) {
         struct transfer *receive = box->unasked;
         if (receive->data != NULL && receive->length >= INBOX_PUT_BYTES &&
             receive->ready >= receive->length) {

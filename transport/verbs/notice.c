@@ -21,19 +21,19 @@ bool notice_post(struct verbs_link *link, enum frame_kind kind, struct frame *fr
     verbs_link_credits(link, frame);
     frame_encode(slot, frame);
     frame_notice_encode(slot, notice);
-    *credit_flight(out, out->next) = (struct flight){
-        .kind = (uint8_t)kind, .bytes = (uint32_t)sizeof *notice, .rail = (uint8_t)rail->index};
+    *credit_flight(out, out->next) = (struct flight){.kind = (uint8_t)kind,
+                                                     .bytes = (uint32_t)sizeof *notice,
+                                                     .rail = (uint8_t)rail->index,
+                                                     .about = (uint8_t)notice->rail};
     verbs_link_post(link, rail, FRAME_NOTICES, out->next);
     out->next++;
     return true;
 }
 
-/* The last slots are for what must not fail for want of room: a RESUME a rail, the GOODBYE; and for the credits of notices
- * themselves, without which both ends might wait. */
 bool notice_credits(struct verbs_link *link)
 {
     const struct credit_out *out = &link->out[FRAME_NOTICES];
-    bool last = out->next - out->credited >= FRAME_SLOTS - (FRAME_RAILS + 1);
+    bool last = out->next - out->credited >= FRAME_SLOTS - NOTICE_LAST;
     bool due = credit_due(&link->in[FRAME_NOTICES]);
     for (unsigned i = 0; i < TRANSPORT_LANES && !last; i++) {
         due |= credit_due(&link->in[i]);

@@ -1,12 +1,15 @@
 /* notice: the small messages that the two ends of a link send each other besides the lanes' frames: credits when nothing else
  * carries them, grants, goodbyes, and what is needed to give up a rail. They have a channel of their own. It cannot lock up:
- * whoever has had half of its slots from the peer says so, and for that NOTICE_KEPT slots are never used for grants. */
+ * whoever has had half of its slots from the peer says so, and for that grants leave NOTICE_KEPT slots free; credits leave
+ * NOTICE_LAST, for what must not fail for want of room. */
 #ifndef KOLO_VERBS_NOTICE_H
 #define KOLO_VERBS_NOTICE_H
 
 #include "transport/verbs/frame.h"
 
-#define NOTICE_KEPT 4 /* slots: grants leave them free */
+/* Slots for the GOODBYE, and for a RESUME of every rail but the last, which may have to be said again whenever another fails. */
+#define NOTICE_LAST (1 + FRAME_RAILS * (FRAME_RAILS - 1) / 2)
+#define NOTICE_KEPT (NOTICE_LAST + 1)
 
 struct verbs_link;
 

@@ -103,6 +103,11 @@ static bool streams_go_on(struct stream *streams, struct mesh *mesh)
     return done;
 }
 
+static bool is_up(struct mesh *mesh)
+{
+    return mesh_state(mesh, 0, 1) == LINK_UP && mesh_state(mesh, 1, 0) == LINK_UP;
+}
+
 /* Lines of the log that say that a rail is given up. */
 static unsigned given_up(void)
 {
@@ -125,14 +130,14 @@ static void run_streams_on(unsigned rails, unsigned pairs, enum fake_order order
     fake_garbage(true);
     fake_speed(4); /* queue pairs give up sooner */
     streams_begin(streams);
-    MESH_WAIT(&mesh, (streams_go_on(streams, &mesh), streams[0].ended >= strike_at));
+    MESH_WAIT(&mesh,
+              !is_up(&mesh) || (streams_go_on(streams, &mesh), streams[0].ended >= strike_at));
     if (what != WHATS) {
         fake_path(0, 1, rails, 1, false, (uint64_t)(random() % DELAY_MAX_NS)); /* news overtake */
         strike(what, rails);
     }
-    MESH_WAIT(&mesh, streams_go_on(streams, &mesh));
-    assert_int_equal(mesh_state(&mesh, 0, 1), LINK_UP);
-    assert_int_equal(mesh_state(&mesh, 1, 0), LINK_UP);
+    MESH_WAIT(&mesh, !is_up(&mesh) || streams_go_on(streams, &mesh));
+    assert_true(is_up(&mesh));
     assert_int_equal(given_up() - said, 2 * failing); /* once at each end */
     stand_exchange(&mesh, 0, 0, 7, LENGTH);           /* and later, too */
     stand_exchange(&mesh, 1, 1, 8, LENGTH);
@@ -159,12 +164,11 @@ static void one_rail_fails(void **state)
     }
 }
 
-/* Not in shuffled order, in which now and then the link is lost: see the known gaps in transport/verbs/README.md. */
-static void one_rail_of_three_fails(void **state)
+static void one_rail_of_three_fails_in_any_order(void **state)
 {
     (void)state;
     for (enum what what = 0; what < WHATS; what++) {
-        run_streams(3, FAKE_PROMPT, what);
+        run_streams(3, FAKE_SHUFFLED, what);
     }
 }
 
@@ -181,14 +185,14 @@ static void one_queue_pair_of_a_port_fails(void **state)
 {
     (void)state;
     run_streams_on(1, 2, FAKE_PROMPT, PAIR_BROKEN);
-    run_streams_on(1, 4, FAKE_PROMPT, PAIR_BROKEN);
+    run_streams_on(1, 4, FAKE_SHUFFLED, PAIR_BROKEN);
 }
 
 static void a_port_fails_with_all_its_queue_pairs(void **state)
 {
     (void)state;
     for (enum what what = 0; what < WHATS; what++) {
-        run_streams_on(2, 2, FAKE_PROMPT, what);
+        run_streams_on(2, 2, FAKE_SHUFFLED, what);
     }
 }
 
@@ -219,7 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_rails_carry),
         cmocka_unit_test(one_rail_fails),
-        cmocka_unit_test(one_rail_of_three_fails),
+        cmocka_unit_test(one_rail_of_three_fails_in_any_order),
         cmocka_unit_test(queue_pairs_of_a_port_share_the_load),
         cmocka_unit_test(one_queue_pair_of_a_port_fails),
         cmocka_unit_test(a_port_fails_with_all_its_queue_pairs),
