@@ -16,7 +16,9 @@
 #include "runtime/execute/watch.h"
 #include "runtime/plan/costs.h"
 
-#define POLLS_BEFORE_CLOCK 32     /* looks for news before the first look at the clock */
+#define POLLS_BEFORE_CLOCK 32 /* looks for news before the first look at the clock */
+#define LOOKS_TO_YIELD                                                                             \
+    4 /* in vain, where processors are short but looks cost little: the second may be in time */
 #define POLITE_NS (4 * NS_PER_US) /* of spinning before others are let in between */
 #define CHECK_NS (2 * NS_PER_MS)  /* between looks at the control connections while spinning */
 #define YIELD_NS                                                                                   \
@@ -283,11 +285,22 @@ static void give_way(struct engine *engine, struct wait *wait, uint64_t now_ns)
     }
 }
 
+/* Look again before anything else? Where processors are short, the first look in vain gives way at once: what is waited for may have to
+ * come from a peer on this processor. If that one has had its turn, the rest comes from the others, and soon. */
+static bool looks_again(const struct engine *engine, struct wait *wait)
+{
+    unsigned look = wait->polls++;
+    if (engine->config.spin_ns > 0) {
+        return look < POLLS_BEFORE_CLOCK;
+    }
+    return engine->sleeper != NULL && look % LOOKS_TO_YIELD != 0;
+}
+
 /* Nothing moved: spin, give way, or sleep. */
 static kolo_status idle(struct engine *engine, struct wait *wait)
 {
     bool crowded = engine->config.spin_ns == 0;
-    if (wait->polls++ < POLLS_BEFORE_CLOCK && !crowded) {
+    if (looks_again(engine, wait)) {
         relax();
         return KOLO_OK;
     }
