@@ -10,7 +10,8 @@
 #include "runtime/base/status.h"
 
 #define SLEEP_MS 20
-#define YIELD_POLLS 256         /* on hardware, more than a ping-pong takes */
+#define STREAM_POLLS 256        /* in vain, between letting others have the processor */
+#define PING_POLLS 4096         /* the same while the time of each answer counts */
 #define EVENTS_BETWEEN_LOOKS 64 /* at the clock and at the control connection */
 #define CREDITED_SLEEP_MS 1     /* credit makes no event */
 #define SMALL_ALIGN 64
@@ -268,7 +269,8 @@ kolo_status link_verbs_rest(struct link_verbs_bench *bench)
             return KOLO_OK;
         }
     } else {
-        if (++bench->idle_polls % YIELD_POLLS == 0) {
+        uint32_t polls = bench->run->mode == LINK_LATENCY ? PING_POLLS : STREAM_POLLS;
+        if (++bench->idle_polls % polls == 0) {
             (void)
                 sched_yield(); /* the kernel's network threads may need this processor to receive at all */
         }
