@@ -110,36 +110,42 @@ static bool send_again(struct verbs_link *link, unsigned rail, unsigned channel)
     return true;
 }
 
-/* A frame that the device took for delivered and that never came there: a device that vanished between the two, or one that
- * completes what it has only handed on (iWARP). The transfer may be over here already. Frames that the peer has given back are
- * none of these, whatever the notice says, which may be older: others lie in their slots now. */
-static bool has_lost(const struct verbs_link *link, unsigned rail, unsigned channel)
+/* Frames that the device took for delivered and that never came there: a device that vanished between the two, or one that
+ * completes what it has only handed on (iWARP). What lies in a slot still does, and is to be sent again; where it was sent from the
+ * poster's memory, the transfer may be over. Frames that the peer has given back are none of these, whatever the notice says, which
+ * may be older: others lie in their slots now. False: a frame is lost. */
+static bool take_back(struct verbs_link *link, unsigned rail, unsigned channel)
 {
-    const struct credit_out *out = &link->out[channel];
-    if (out->completed - out->credited > FRAME_SLOTS) {
-        return false; /* given back before the device said that they are done */
+    struct credit_out *out = &link->out[channel];
+    for (uint32_t i = out->credited; i != out->next; i++) {
+        struct flight *flight = credit_flight(out, i);
+        if (!flight->done || flight->rail != rail || has_come(&link->failover[rail], channel, i)) {
+            continue;
+        }
+        if (flight->data != NULL) {
+            return false;
+        }
+        flight->done = false;
+        if (out->next - i > out->next - out->completed) {
+            out->completed = i;
+        }
     }
-    bool lost = false;
-    for (uint32_t i = out->credited; i != out->completed; i++) {
-        const struct flight *flight = &out->flight[credit_slot(i)];
-        lost |= flight->rail == rail && !has_come(&link->failover[rail], channel, i);
-    }
-    return lost;
+    return true;
 }
 
-static bool check_lost(struct verbs_link *link, unsigned rail)
+static bool take_all_back(struct verbs_link *link, unsigned rail)
 {
-    bool lost = false;
+    bool kept = true;
     for (unsigned channel = 0; channel < FRAME_CHANNELS; channel++) {
-        lost |= has_lost(link, rail, channel);
+        kept &= take_back(link, rail, channel);
     }
-    if (lost) {
+    if (!kept) {
         verbs_link_lose(link, KOLO_ERR_PEER_LOST,
                         "a rail to %s failed and took bytes with it that its device had called "
                         "delivered",
                         link->name);
     }
-    return lost;
+    return kept;
 }
 
 void failover_step(struct verbs_link *link)
@@ -153,7 +159,7 @@ void failover_step(struct verbs_link *link)
         if (failover->due) {
             failover->due = !tell(link, i);
         }
-        if (failover->news && check_lost(link, i)) {
+        if (failover->news && !take_all_back(link, i)) {
             return;
         }
         bool all = failover->news;

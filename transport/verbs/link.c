@@ -299,7 +299,8 @@ unsigned verbs_link_room(struct verbs_link *link, unsigned channel)
 {
     const struct credit_out *out = &link->out[channel];
     unsigned room = credit_room(out);
-    if (room == 0 && out->next - out->credited < FRAME_SLOTS) {
+    unsigned kept = channel == FRAME_NOTICES ? NOTICE_KEPT : 0;
+    if (room <= kept && out->next - out->completed > out->next - out->credited) {
         hasten(link);
     }
     return room;

@@ -32,12 +32,12 @@ bool notice_post(struct verbs_link *link, enum frame_kind kind, struct frame *fr
 
 bool notice_credits(struct verbs_link *link)
 {
-    const struct credit_out *out = &link->out[FRAME_NOTICES];
-    bool last = out->next - out->credited >= FRAME_SLOTS - NOTICE_LAST;
-    bool due = credit_due(&link->in[FRAME_NOTICES]);
-    for (unsigned i = 0; i < TRANSPORT_LANES && !last; i++) {
-        due |= credit_due(&link->in[i]);
+    bool due = credit_due(&link->in[FRAME_NOTICES]); /* worth one of the last slots, too */
+    bool others = false;
+    for (unsigned i = 0; i < TRANSPORT_LANES; i++) {
+        others |= credit_due(&link->in[i]);
     }
+    due |= others && notice_room(link) > NOTICE_LAST;
     if (!due || link->leaving) {
         return false;
     }

@@ -53,9 +53,40 @@ static void frame_that_came_nowhere_loses_the_link(void **state)
 {
     (void)state;
     begin(FRAME + 1, 0);
+    credit_flight(&link_of_three.out[0], FRAME)->data = (const uint8_t *)"the poster's";
     hear(0);
     assert_int_equal(link_of_three.state, LINK_LOST);
     assert_int_equal(link_of_three.status, KOLO_ERR_PEER_LOST);
+}
+
+/* One before it went by another rail, and is not done yet. */
+static void frame_that_came_nowhere_out_of_order_loses_the_link(void **state)
+{
+    (void)state;
+    begin(FRAME + 1, 0);
+    credit_flight(&link_of_three.out[0], FRAME)->data = (const uint8_t *)"the poster's";
+    credit_flight(&link_of_three.out[0], FRAME - 1)->done = false;
+    link_of_three.out[0].completed = FRAME - 1;
+    hear(0);
+    assert_int_equal(link_of_three.state, LINK_LOST);
+}
+
+/* What lies in a slot is still there. */
+static void frame_of_a_slot_that_came_nowhere_is_taken_back(void **state)
+{
+    (void)state;
+    struct credit_out *out = &link_of_three.out[0];
+    begin(FRAME + 3, 2);
+    out->completed = FRAME + 3;
+    credit_flight(out, FRAME + 1)->done = credit_flight(out, FRAME + 2)->done = true;
+    hear(0);
+    assert_int_equal(link_of_three.state, LINK_UP);
+    assert_int_equal(out->completed, FRAME);
+    assert_false(credit_flight(out, FRAME)->done);
+    assert_true(credit_flight(out, FRAME + 1)->done);
+    assert_true(failover_due(&link_of_three)); /* until there is a rail to send it by */
+    verbs_link_sent(&link_of_three, 0, FRAME);
+    assert_int_equal(out->completed, FRAME + 3);
 }
 
 static void frame_that_came_is_not_lost(void **state)
@@ -108,6 +139,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frame_that_came_nowhere_loses_the_link),
+        cmocka_unit_test(frame_that_came_nowhere_out_of_order_loses_the_link),
+        cmocka_unit_test(frame_of_a_slot_that_came_nowhere_is_taken_back),
         cmocka_unit_test(frame_that_came_is_not_lost),
         cmocka_unit_test(frame_given_back_since_is_not_lost),
         cmocka_unit_test(frame_given_back_before_it_is_done_is_not_lost),
