@@ -42,9 +42,10 @@ def listens(port):
 
 
 def figures(text):
-    """The line of figures in perftest's output; None if there is none."""
+    """The line of figures in perftest's output; None if there is none, or if it is one of zeros (of a clock that jumped)."""
     found = re.search(r"^[ \t]*\d+[ \t]+\d+([ \t]+[\d.]+){3,}", text, re.MULTILINE)
-    return [float(word) for word in found[0].split()] if found else None
+    line = [float(word) for word in found[0].split()] if found else [0.0] * 4
+    return line if line[3] > 0 else None
 
 
 def attempt(words):
