@@ -16,9 +16,8 @@
 #include "runtime/execute/watch.h"
 #include "runtime/plan/costs.h"
 
-#define POLLS_BEFORE_CLOCK 32 /* looks for news before the first look at the clock */
-#define LOOKS_TO_YIELD                                                                             \
-    4 /* in vain, where processors are short but looks cost little: the second may be in time */
+#define POLLS_BEFORE_CLOCK 32     /* looks for news before the first look at the clock */
+#define LOOKS_TO_YIELD 4          /* in vain, where processors are short and a look costs little */
 #define POLITE_NS (4 * NS_PER_US) /* of spinning before others are let in between */
 #define CHECK_NS (2 * NS_PER_MS)  /* between looks at the control connections while spinning */
 #define YIELD_NS                                                                                   \

@@ -12,7 +12,7 @@
 #define RAIL_CHAIN 32       /* rung with one doorbell */
 #define RAIL_FRAME_WORKS 4  /* work requests of one frame, at most */
 #define RAIL_KEPT_WORKS 8   /* kept free of lanes' frames, for notices */
-#define RAIL_SIGNAL_EVERY 8 /* at least: notices must not run out unsignalled (see notice.c) */
+#define RAIL_SIGNAL_EVERY 8 /* at least: notices must not run out unsignalled (link.c) */
 #define RAIL_REPOST 16      /* receives posted at a time */
 #define RAIL_RECEIVES                                                                              \
     (FRAME_CHANNELS * FRAME_SLOTS + 2 * RAIL_REPOST) /* all that a peer can use up */

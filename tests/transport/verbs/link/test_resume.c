@@ -11,9 +11,8 @@
 
 #include "transport/verbs/link.h"
 
-#define FAILED 1u /* the rail */
-#define FRAME                                                                                      \
-    7u /* the frame in question went by it; the device has called it and all before it done */
+#define FAILED 1u /* the rail by which FRAME went */
+#define FRAME 7u  /* it and those before it are done, says the device */
 
 static struct verbs verbs;
 static struct rail rails[3];
@@ -49,7 +48,8 @@ static void hear(uint32_t mask)
     failover_step(&link_of_three);
 }
 
-static void frame_that_came_nowhere_loses_the_link(void **state)
+/* Its transfer may be over. */
+static void payload_that_came_nowhere_loses_the_link(void **state)
 {
     (void)state;
     begin(FRAME + 1, 0);
@@ -60,7 +60,7 @@ static void frame_that_came_nowhere_loses_the_link(void **state)
 }
 
 /* One before it went by another rail, and is not done yet. */
-static void frame_that_came_nowhere_out_of_order_loses_the_link(void **state)
+static void payload_that_came_nowhere_out_of_order_loses_the_link(void **state)
 {
     (void)state;
     begin(FRAME + 1, 0);
@@ -138,8 +138,8 @@ static void notice_of_a_rail_is_said_again_when_its_own_rail_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frame_that_came_nowhere_loses_the_link),
-        cmocka_unit_test(frame_that_came_nowhere_out_of_order_loses_the_link),
+        cmocka_unit_test(payload_that_came_nowhere_loses_the_link),
+        cmocka_unit_test(payload_that_came_nowhere_out_of_order_loses_the_link),
         cmocka_unit_test(frame_of_a_slot_that_came_nowhere_is_taken_back),
         cmocka_unit_test(frame_that_came_is_not_lost),
         cmocka_unit_test(frame_given_back_since_is_not_lost),
