@@ -166,6 +166,11 @@ struct transport_ops {
      *  transport. Between arm() and disarm(). NULL if the wire has no such way. */
     void (*sleep)(struct transport *transport, uint64_t timeout_ns);
 
+    /** Is everything that posted transfers wait for up to peers that are on other processors than the caller? Then giving this
+     *  one away brings none of it sooner. Peers are where they were when they called this last: good for a guess. Cheap: called in
+     *  a spin loop. NULL if the wire has no sleep(). */
+    bool (*elsewhere)(struct transport *transport);
+
     /** Payload bytes of all messages so far. */
     void (*count)(const struct transport *transport, uint64_t *sent, uint64_t *received);
 };

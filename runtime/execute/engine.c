@@ -17,7 +17,7 @@
 #include "runtime/plan/costs.h"
 
 #define POLLS_BEFORE_CLOCK 32     /* looks for news before the first look at the clock */
-#define LOOKS_TO_YIELD 4          /* in vain, where processors are short and a look costs little */
+#define LOOKS_ELSEWHERE 8         /* in vain before giving way to those who are not waited for */
 #define POLITE_NS (4 * NS_PER_US) /* of spinning before others are let in between */
 #define CHECK_NS (2 * NS_PER_MS)  /* between looks at the control connections while spinning */
 #define YIELD_NS                                                                                   \
@@ -284,15 +284,16 @@ static void give_way(struct engine *engine, struct wait *wait, uint64_t now_ns)
     }
 }
 
-/* Look again before anything else? Where processors are short, the first look in vain gives way at once: what is waited for may have to
- * come from a peer on this processor. If that one has had its turn, the rest comes from the others, and soon. */
+/* Look again before anything else? Where processors are short, a look in vain gives way at once if what is waited for may have to come
+ * from a peer on this processor. If all of it comes from others, giving way brings nothing of it sooner, and costs as much as many looks. */
 static bool looks_again(const struct engine *engine, struct wait *wait)
 {
     unsigned look = wait->polls++;
     if (engine->config.spin_ns > 0) {
         return look < POLLS_BEFORE_CLOCK;
     }
-    return engine->sleeper != NULL && look % LOOKS_TO_YIELD != 0;
+    return engine->sleeper != NULL && engine->sleeps->elsewhere(engine->sleeper) &&
+           look % LOOKS_ELSEWHERE != LOOKS_ELSEWHERE - 1;
 }
 
 /* Nothing moved: spin, give way, or sleep. */

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from typing import NamedTuple
 
 LIMIT_S = 600
 
@@ -34,6 +35,13 @@ def execute(words, environment=None):
     return done.stdout
 
 
+class Time(NamedTuple):
+    """Of one call, in microseconds."""
+
+    median_us: float  # the largest over the ranks
+    mean_us: float    # averaged over the ranks
+
+
 class Sweep:
     """Which sizes, and how long each is measured."""
 
@@ -42,12 +50,13 @@ class Sweep:
 
 
 def read_document(path):
-    """Bytes to median microseconds from a document of `kolo perf`."""
+    """Bytes to Time from a document of `kolo perf`."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     if document["wrong"]:
         raise Failed(f"kolo perf found {document['wrong']} wrong elements")
-    return {result["bytes"]: result["out_of_place"]["median_us"] for result in document["results"]}
+    places = {result["bytes"]: result["out_of_place"] for result in document["results"]}
+    return {size: Time(place["median_us"], place["mean_us"]) for size, place in places.items()}
 
 
 def perf_words(kolo, sweep, document, *more):
@@ -74,14 +83,14 @@ class Kolo:
 
 
 def read_lines(output):
-    """Bytes to median microseconds from the lines of mpi_all_reduce."""
+    """Bytes to Time from the lines of mpi_all_reduce."""
     times = {}
     for line in output.splitlines():
         fields = line.split()
         if len(fields) == 6 and fields[0].isdigit():
             if fields[5] != "0":
                 raise Failed(f"mpi_all_reduce found {fields[5]} wrong elements")
-            times[int(fields[0])] = float(fields[1])
+            times[int(fields[0])] = Time(float(fields[1]), float(fields[3]))
     if not times:
         raise Failed("mpi_all_reduce printed nothing")
     return times

@@ -103,7 +103,7 @@ class Network:
             time.sleep(0.02)
 
     def perf(self, kolo, sweep, algorithm=None):
-        """`kolo perf all-reduce` over tcp, a rank on each host. Bytes to median microseconds."""
+        """`kolo perf all-reduce` over tcp, a rank on each host. Bytes to Time."""
         with tempfile.TemporaryDirectory() as folder:
             document = os.path.join(folder, "perf.json")
             words = perf_words(kolo, sweep, document, "--transport", "tcp")

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -51,6 +52,7 @@ kolo_status shm_sleeper_open(struct shm_sleeper *sleeper)
     bool barriers = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
     *sleeper =
         (struct shm_sleeper){.bell = memory, .fd = fd, .quick = barriers, .barriers = barriers};
+    shm_sleeper_be_seen(sleeper);
     return KOLO_OK;
 }
 
@@ -64,6 +66,15 @@ void shm_sleeper_be_careful(struct shm_sleeper *sleeper)
 {
     sleeper->quick = false;
     shm_sleeper_rise(sleeper);
+}
+
+uint32_t shm_sleeper_be_seen(struct shm_sleeper *sleeper)
+{
+    uint32_t here = (uint32_t)sched_getcpu();
+    if (atomic_load_explicit(&sleeper->bell->processor, memory_order_relaxed) != here) {
+        atomic_store_explicit(&sleeper->bell->processor, here, memory_order_relaxed);
+    }
+    return here;
 }
 
 void shm_sleeper_lie_down(struct shm_sleeper *sleeper)

@@ -28,6 +28,7 @@ enum {
 /** In shared memory, a page of its own. */
 struct shm_bell {
     alignas(128) _Atomic uint32_t word;
+    _Atomic uint32_t processor; /* on which its owner looked for news in vain last */
 };
 
 /** The owner's side. */
@@ -58,6 +59,9 @@ bool shm_sleeper_rise(struct shm_sleeper *sleeper);
 /** To be called now and then while awake: without sleep since the last time, peers are spared the barrier. */
 void shm_sleeper_settle(struct shm_sleeper *sleeper);
 
+/** Let peers see on which processor this process is. Returns which. */
+uint32_t shm_sleeper_be_seen(struct shm_sleeper *sleeper);
+
 /** A peer, as those who wake it see it. */
 struct shm_peer {
     struct shm_bell *bell; /* its own, mapped here */
@@ -73,6 +77,12 @@ static inline void shm_peer_wake(const struct shm_peer *peer)
     if (atomic_load_explicit(&peer->bell->word, memory_order_relaxed) != SHM_AWAKE) {
         shm_peer_wake_slowly(peer);
     }
+}
+
+/** Was the peer on this processor when it was seen last? */
+static inline bool shm_peer_is_on(const struct shm_peer *peer, uint32_t processor)
+{
+    return atomic_load_explicit(&peer->bell->processor, memory_order_relaxed) == processor;
 }
 
 #endif

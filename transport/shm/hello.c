@@ -10,8 +10,9 @@
 #include "runtime/base/wire.h"
 #include "transport/shm/ring.h"
 
-#define HELLO_MAGIC UINT32_C(0x6b736831) /* also the version of ring.h's layout: "ksh1" */
-#define HELLO_BYTES 64                   /* room; it is shorter */
+#define HELLO_MAGIC                                                                                \
+    UINT32_C(0x6b736832) /* also the version of ring.h's and bell.h's layouts: "ksh2" */
+#define HELLO_BYTES 64   /* room; it is shorter */
 #define FLAG_ANSWERS 1u
 #define FLAG_BARRIERS 2u
 

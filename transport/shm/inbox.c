@@ -19,7 +19,7 @@ static void take(struct shm_inbox *box, struct transfer *receive, size_t bytes)
         shm_peer_wake(box->peer);
     }
     receive->moved += bytes;
-    box->bytes += bytes;
+    *box->bytes += bytes;
     if (receive->moved == receive->length) {
         finish(box);
     }

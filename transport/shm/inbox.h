@@ -12,7 +12,7 @@
 struct shm_inbox {
     struct queue queue;
     const struct shm_peer *peer; /* to be woken when there is room again */
-    uint64_t bytes;              /* payload received */
+    uint64_t *bytes;             /* received by the transport: counted there */
     struct shm_reader reader;
 };
 

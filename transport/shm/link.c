@@ -183,31 +183,25 @@ static void enlist(struct shm_link *link, unsigned bit)
     }
 }
 
-static bool is_broken(const struct shm_link *link)
-{
-    bool broken = false;
-    for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-        broken |= link->in[lane].reader.broken | link->out[lane].writer.broken;
-    }
-    return broken;
-}
-
 static void lose_broken(struct shm_link *link)
 {
     shm_link_lose(link, KOLO_ERR_PROTOCOL, "wrote nonsense into the shared memory of its link");
 }
 
-static bool move_lane(struct shm_link *link, unsigned lane)
+/* What breaks keeps its transfers, so it is found by looking at what is busy. */
+static bool move_lane(struct shm_link *link, bool *broken, unsigned lane)
 {
     bool any = false;
     if (link->busy & BIT_IN(lane)) {
         any |= shm_inbox_step(&link->in[lane]);
+        *broken |= link->in[lane].reader.broken;
         if (!link->in[lane].queue.head) {
             link->busy &= ~BIT_IN(lane);
         }
     }
     if (link->busy & BIT_OUT(lane)) {
         any |= shm_outbox_step(&link->out[lane]);
+        *broken |= link->out[lane].writer.broken;
         if (!link->out[lane].queue.head) {
             link->busy &= ~BIT_OUT(lane);
         }
@@ -217,11 +211,11 @@ static bool move_lane(struct shm_link *link, unsigned lane)
 
 bool shm_link_move(struct shm_link *link)
 {
-    bool any = false;
+    bool any = false, broken = false;
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-        any |= move_lane(link, lane);
+        any |= move_lane(link, &broken, lane);
     }
-    if (is_broken(link)) {
+    if (broken) {
         lose_broken(link);
         return true;
     }
@@ -234,11 +228,12 @@ bool shm_link_move(struct shm_link *link)
 bool shm_link_ready(struct shm_link *link)
 {
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-        if (shm_inbox_ready(&link->in[lane]) || shm_outbox_ready(&link->out[lane])) {
+        if (shm_inbox_ready(&link->in[lane]) || shm_outbox_ready(&link->out[lane]) ||
+            link->in[lane].reader.broken || link->out[lane].writer.broken) {
             return true;
         }
     }
-    return is_broken(link);
+    return false;
 }
 
 static bool refuse(const struct shm_link *link, struct transfer *transfer)

@@ -17,7 +17,7 @@ static void finish_if_moved(struct shm_outbox *box, struct transfer *send)
 static void count(struct shm_outbox *box, struct transfer *send, size_t bytes)
 {
     send->moved += bytes;
-    box->bytes += bytes;
+    *box->bytes += bytes;
 }
 
 /* A message that is complete and short goes out in its slot. */

@@ -13,7 +13,7 @@
 struct shm_outbox {
     struct queue queue;
     const struct shm_peer *peer; /* to be woken */
-    uint64_t bytes;              /* payload sent */
+    uint64_t *bytes;             /* sent by the transport: counted there */
     bool starved;                /* reserve() found no room */
     uint8_t *place; /* what reserve() said last; NULL: nothing since the last commit() */
     size_t place_bytes;

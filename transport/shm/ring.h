@@ -14,15 +14,16 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "transport/transport.h"
 
 #define SHM_LINE_PAIR                                                                              \
     128 /* processors fetch cache lines in pairs: what two ends write is this far apart */
-#define SHM_ALIGN 64u        /* of a payload in the bulk ring */
-#define SHM_SLOTS 64u        /* messages under way; a power of two */
-#define SHM_INLINE_BYTES 88u /* the longest payload in a slot */
+#define SHM_ALIGN 64u         /* of a payload in the bulk ring */
+#define SHM_SLOTS 64u         /* messages under way; a power of two */
+#define SHM_INLINE_BYTES 344u /* the longest payload in a slot */
 #define SHM_FIRST_LINE_BYTES 24u
 #define SHM_BULK_BYTES (256u << 10)         /* payload under way; a power of two */
 #define SHM_SLOTS_BATCH (SHM_SLOTS / 4)     /* the reader tells when it has taken as many, ... */
@@ -49,7 +50,9 @@ struct shm_ring {
     alignas(SHM_LINE_PAIR) uint8_t bulk[SHM_BULK_BYTES];
 };
 
-_Static_assert(sizeof(struct shm_slot) == SHM_LINE_PAIR, "a slot is a pair of lines");
+_Static_assert(sizeof(struct shm_slot) % SHM_LINE_PAIR == 0 &&
+                   sizeof(struct shm_slot) == offsetof(struct shm_slot, payload) + SHM_INLINE_BYTES,
+               "a slot fills pairs of lines");
 _Static_assert((SHM_SLOTS & (SHM_SLOTS - 1)) == 0, "slots are found by masking");
 _Static_assert((SHM_BULK_BYTES & (SHM_BULK_BYTES - 1)) == 0, "bytes are found by masking");
 

@@ -124,7 +124,9 @@ static void fill_in(struct shm_link *link, struct shm *shm, const struct link_co
              config->peer_name ? config->peer_name : "peer");
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
         link->in[lane].peer = &link->peer;
+        link->in[lane].bytes = &shm->received;
         link->out[lane].peer = &link->peer;
+        link->out[lane].bytes = &shm->sent;
     }
 }
 
@@ -154,10 +156,6 @@ static void shm_link_close(struct link *base)
 {
     struct shm_link *link = link_from(base);
     struct shm *shm = shm_of(link);
-    for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-        shm->sent += link->out[lane].bytes;
-        shm->received += link->in[lane].bytes;
-    }
     shm_link_end(link);
     take_out(link, shm);
     free(link);
@@ -410,17 +408,22 @@ static void shm_sleep(struct transport *transport, uint64_t timeout_ns)
     }
 }
 
+static bool shm_elsewhere(struct transport *transport)
+{
+    struct shm *shm = shm_from(transport);
+    uint32_t here = shm_sleeper_be_seen(&shm->sleeper);
+    bool elsewhere = true;
+    for (size_t i = 0; elsewhere && i < shm->busy_count; i++) {
+        elsewhere = !shm_peer_is_on(&shm->busy[i]->peer, here);
+    }
+    return elsewhere;
+}
+
 static void shm_count(const struct transport *transport, uint64_t *sent, uint64_t *received)
 {
     const struct shm *shm = shm_from(transport);
     *sent = shm->sent;
     *received = shm->received;
-    for (const struct shm_link *link = shm->links; link; link = link->next) {
-        for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
-            *sent += link->out[lane].bytes;
-            *received += link->in[lane].bytes;
-        }
-    }
 }
 
 const struct transport_ops transport_shm = {
@@ -443,5 +446,6 @@ const struct transport_ops transport_shm = {
     .arm = shm_arm,
     .disarm = shm_disarm,
     .sleep = shm_sleep,
+    .elsewhere = shm_elsewhere,
     .count = shm_count,
 };

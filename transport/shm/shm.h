@@ -21,7 +21,7 @@ struct shm {
     struct shm_host host;
     struct shm_link *links;
     size_t links_count;
-    uint64_t sent, received; /* of links that are closed */
+    uint64_t sent, received; /* payload bytes, of all links */
 };
 
 static inline struct shm *shm_of(const struct shm_link *link)

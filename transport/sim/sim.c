@@ -510,5 +510,6 @@ const struct transport_ops transport_sim = {
     .arm = sim_arm,
     .disarm = sim_disarm,
     .sleep = NULL,
+    .elsewhere = NULL,
     .count = sim_count,
 };

@@ -377,5 +377,6 @@ const struct transport_ops transport_tcp = {
     .arm = tcp_arm,
     .disarm = tcp_disarm,
     .sleep = NULL,
+    .elsewhere = NULL,
     .count = tcp_count,
 };

@@ -481,5 +481,6 @@ const struct transport_ops transport_verbs = {
     .arm = verbs_arm,
     .disarm = verbs_disarm,
     .sleep = NULL,
+    .elsewhere = NULL,
     .count = verbs_count,
 };

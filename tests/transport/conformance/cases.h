@@ -72,6 +72,7 @@
     CASE(sleeping_pending_data_is_not_slept_on)                                                    \
     CASE(sleeping_without_descriptors)                                                             \
     CASE(sleeping_ends_in_time)                                                                    \
+    CASE(sleeping_knows_who_is_elsewhere)                                                          \
     CASE(sleeping_ping_pong_by_descriptor)                                                         \
     CASE(sleeping_ping_pong_without)                                                               \
     /* stress.c */                                                                                 \
