@@ -495,6 +495,13 @@ static unsigned count_rails(const struct verbs_link *link)
     return rails;
 }
 
+/* Is there a way on for a link whose rail has failed? After the peer's goodbye it is worth going as long as frames are missing: the peer is
+ * still there to send them again. */
+static bool goes_on(const struct verbs_link *link, unsigned alive)
+{
+    return link->leaving ? alive > 0 && !parting_has_all(link) : alive > 0 || spare_stands_by(link);
+}
+
 /* Rails that work, and rails that do not. Returns how many there may still be; out: why, the last that broke. Giving one up brings news
  * of the others: one that breaks thereby is given up in the same round, or in the next if it stands before. */
 static unsigned sort_rails(struct verbs_link *link, const struct rail **why)
@@ -515,7 +522,7 @@ static unsigned sort_rails(struct verbs_link *link, const struct rail **why)
         struct rail *rail = &link->rail[i];
         if (rail->state == RAIL_BROKEN) {
             *why = rail;
-            if ((alive > 0 || spare_stands_by(link)) && !link->leaving) {
+            if (goes_on(link, alive)) {
                 failover_begin(link, rail, alive > 0);
             } else {
                 rail_close(rail);
@@ -579,7 +586,9 @@ void verbs_link_settle(struct verbs_link *link)
         (void)(!link->leaving && spare_take_over(link, why));
     }
     alive += spare_is_alive(link);
-    if (link->state == LINK_UP && !link->leaving) {
+    if (link->leaving && parting_has_all(link)) {
+        failover_forget(link);
+    } else if (link->state == LINK_UP) {
         failover_step(link);
     }
     if (link->parting) {
@@ -631,6 +640,8 @@ void verbs_link_tick(struct verbs_link *link, uint64_t now_ns)
         if (now_ns >= link->deadline_ns || parting_is_over(link)) {
             verbs_link_free(link);
         } else {
+            link->due |= failover_due(link); /* what found no room is tried again */
+            link->verbs->due |= link->due;
             spare_tick(link, now_ns);
             probe(link);
         }

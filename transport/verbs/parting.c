@@ -145,6 +145,15 @@ static bool has_come(const struct verbs_link *link, unsigned lane)
     return true;
 }
 
+bool parting_has_all(const struct verbs_link *link)
+{
+    bool all = true;
+    for (unsigned i = 0; i < TRANSPORT_LANES; i++) {
+        all &= has_come(link, i);
+    }
+    return all;
+}
+
 bool parting_lives_on(struct verbs_link *link, bool coming)
 {
     bool posted = false, left = false;

@@ -27,6 +27,9 @@ void parting_close(struct verbs_link *link);
 /** destroy(): forget what is posted, end all links and free them. */
 void parting_destroy(struct verbs *verbs);
 
+/** The peer has left: have all frames come that it sent before? */
+bool parting_has_all(const struct verbs_link *link);
+
 /** The peer has left: is there anything to be received still, and nothing posted that waits in vain? `coming`: frames that it
  *  sent before may still come. */
 bool parting_lives_on(struct verbs_link *link, bool coming);

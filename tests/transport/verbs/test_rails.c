@@ -8,6 +8,7 @@
 #define STREAM 40            /* messages a lane and direction */
 #define AT_ONCE 4            /* of them posted */
 #define DELAY_MAX_NS 4000000 /* of what goes by rail 0 */
+#define LAST 6               /* messages a lane before a goodbye: each in a slot */
 #define STRIKE_AT 20         /* messages of a stream that have come, at most */
 
 enum what {
@@ -215,6 +216,46 @@ static void rails_fail_until_none_is_left(void **state)
     stand_close(&mesh);
 }
 
+/* Peer 1 sends and closes its end; what rail 1 had in flight then has to come by the other. Nothing of it is the poster's memory, so the
+ * close does not wait. */
+static void lose_rail_after_goodbye(enum what what)
+{
+    struct mesh mesh;
+    struct message out[2 * LAST], in[2 * LAST];
+    stand_open(&mesh, 2, NULL);
+    stand_link(&mesh);
+    fake_speed(4);
+    fake_path(1, 1, 3, 1, false, DELAY_MAX_NS);
+    for (unsigned i = 0; i < 2 * LAST; i++) {
+        message_outgoing(&out[i], i, 20000);
+        message_incoming(&in[i], i, 20000);
+        message_send(&out[i], &mesh, 1, 0, i % 2);
+        assert_true(message_done(&out[i]));
+    }
+    mesh_link_close(&mesh, 1, 0);
+    strike(what, 2);
+    for (unsigned i = 0; i < 2 * LAST; i++) {
+        message_receive(&in[i], &mesh, 0, 1, i % 2);
+    }
+    for (unsigned i = 0; i < 2 * LAST; i++) {
+        MESH_WAIT(&mesh, mesh_state(&mesh, 0, 1) != LINK_UP || message_done(&in[i]));
+        assert_true(message_done(&in[i]));
+        message_check(&in[i]);
+        message_free(&in[i]);
+        message_free(&out[i]);
+    }
+    MESH_WAIT(&mesh, mesh_state(&mesh, 0, 1) == LINK_LOST); /* by the goodbye */
+    stand_close(&mesh);
+}
+
+static void a_rail_fails_after_the_goodbye(void **state)
+{
+    (void)state;
+    for (enum what what = 0; what < WHATS; what++) {
+        lose_rail_after_goodbye(what);
+    }
+}
+
 int main(void)
 {
     if (!stand_log_begin("rails")) {
@@ -228,6 +269,7 @@ int main(void)
         cmocka_unit_test(one_queue_pair_of_a_port_fails),
         cmocka_unit_test(a_port_fails_with_all_its_queue_pairs),
         cmocka_unit_test(rails_fail_until_none_is_left),
+        cmocka_unit_test(a_rail_fails_after_the_goodbye),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stand_log_end();
