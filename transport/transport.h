@@ -166,9 +166,9 @@ struct transport_ops {
      *  transport. Between arm() and disarm(). NULL if the wire has no such way. */
     void (*sleep)(struct transport *transport, uint64_t timeout_ns);
 
-    /** Is everything that posted transfers wait for up to peers that are on other processors than the caller? Then giving this
-     *  one away brings none of it sooner. Peers are where they were when they called this last: good for a guess. Cheap: called in
-     *  a spin loop. NULL if the wire has no sleep(). */
+    /** Let peers see on which processor the caller is. Returns true if everything that posted transfers wait for is up to peers that
+     *  are on others: then giving this one away brings none of it sooner. Peers are where they were when they called this last: good
+     *  for a guess. Cheap: called in a spin loop. NULL if the wire has no sleep(). */
     bool (*elsewhere)(struct transport *transport);
 
     /** Payload bytes of all messages so far. */

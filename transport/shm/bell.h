@@ -1,6 +1,7 @@
 /* bell: how a process that waits is woken, and how one that does not is spared the price.
  *
- * Every transport has one bell: a word in a segment of its own that all its peers map. The owner (struct shm_sleeper) writes
+ * Every transport has one bell: a word in a segment of its own that all its peers map (and, beside it, on which processor
+ * the owner is). The owner (struct shm_sleeper) writes
  * there how it waits; a peer that has published something looks at it and wakes it when it sleeps: by futex, or, when it
  * sleeps on descriptors, by a byte on the link's socket. Who wakes takes the word back, so that one of several does it.
  *
@@ -28,7 +29,7 @@ enum {
 /** In shared memory, a page of its own. */
 struct shm_bell {
     alignas(128) _Atomic uint32_t word;
-    _Atomic uint32_t processor; /* on which its owner looked for news in vain last */
+    _Atomic uint32_t processor; /* on which its owner was seen last: shm_sleeper_be_seen() */
 };
 
 /** The owner's side. */

@@ -10,9 +10,9 @@
 #include "runtime/base/wire.h"
 #include "transport/shm/ring.h"
 
-#define HELLO_MAGIC                                                                                \
-    UINT32_C(0x6b736832) /* also the version of ring.h's and bell.h's layouts: "ksh2" */
-#define HELLO_BYTES 64   /* room; it is shorter */
+/* "ksh2": also the version of the layouts in ring.h and bell.h. */
+#define HELLO_MAGIC UINT32_C(0x6b736832)
+#define HELLO_BYTES 64 /* room; it is shorter */
 #define FLAG_ANSWERS 1u
 #define FLAG_BARRIERS 2u
 

@@ -121,7 +121,8 @@ static bool lives_on(struct shm_link *link)
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
         bool whole = shm_inbox_lives_on(&link->in[lane]);
         bool waits = link->in[lane].queue.head;
-        if (link->out[lane].queue.head || (waits && !whole)) {
+        bool broken = link->in[lane].reader.broken; /* found out by looking for a whole one */
+        if (link->out[lane].queue.head || (waits && !whole) || broken) {
             return false;
         }
         posted |= waits;
@@ -188,7 +189,6 @@ static void lose_broken(struct shm_link *link)
     shm_link_lose(link, KOLO_ERR_PROTOCOL, "wrote nonsense into the shared memory of its link");
 }
 
-/* What breaks keeps its transfers, so it is found by looking at what is busy. */
 static bool move_lane(struct shm_link *link, bool *broken, unsigned lane)
 {
     bool any = false;

@@ -11,7 +11,8 @@ static void log_once(const struct verbs_link *link, const struct rail *rail)
     struct verbs *verbs = link->verbs;
     const struct device_port *port = &verbs->devices.port[rail->index];
     uint32_t bit = UINT32_C(1) << rail->index;
-    bool new = link->state == LINK_UP && (verbs->warned & bit) == 0;
+    bool ends = link->leaving || link->parting;
+    bool new = link->state == LINK_UP && !ends && (verbs->warned & bit) == 0;
     enum log_level level = new ? LOG_WARN : LOG_DEBUG;
     verbs->warned |= new ? bit : 0;
     log_line(level,

@@ -22,7 +22,7 @@ struct failover {
 /** Give up a broken rail. `others`: the link has more, and the user is told. */
 void failover_begin(struct verbs_link *link, struct rail *rail, bool others);
 
-/** There is no rail left: nothing is due of any. */
+/** Nothing is due of any rail: there is none left, or all has come from a peer that has left. */
 void failover_forget(struct verbs_link *link);
 
 /** The peer's RESUME has come. Only noted: acted on by failover_step(). False: it makes no sense. */
@@ -31,7 +31,7 @@ bool failover_told(struct verbs_link *link, const struct frame_notice *notice);
 /** Tell the peer, and send again. From verbs_link_settle(). */
 void failover_step(struct verbs_link *link);
 
-/** Has the peer still to be told of a rail? */
+/** Has the peer still to be told of a rail, or what it said of one to be acted on? */
 bool failover_due(const struct verbs_link *link);
 
 #endif

@@ -573,6 +573,23 @@ static void lose_broken(struct verbs_link *link)
     }
 }
 
+static void go_on(struct verbs_link *link)
+{
+    if (link->leaving && parting_has_all(link)) {
+        failover_forget(link);
+    } else if (link->state == LINK_UP) {
+        failover_step(link);
+    }
+}
+
+void verbs_link_mend(struct verbs_link *link)
+{
+    const struct rail *why = NULL;
+    link->due = false;
+    (void)sort_rails(link, &why);
+    go_on(link);
+}
+
 void verbs_link_settle(struct verbs_link *link)
 {
     const struct rail *why = NULL;
@@ -586,11 +603,7 @@ void verbs_link_settle(struct verbs_link *link)
         (void)(!link->leaving && spare_take_over(link, why));
     }
     alive += spare_is_alive(link);
-    if (link->leaving && parting_has_all(link)) {
-        failover_forget(link);
-    } else if (link->state == LINK_UP) {
-        failover_step(link);
-    }
+    go_on(link);
     if (link->parting) {
         if (alive == 0 || parting_is_over(link)) {
             verbs_link_free(link);
@@ -640,8 +653,9 @@ void verbs_link_tick(struct verbs_link *link, uint64_t now_ns)
         if (now_ns >= link->deadline_ns || parting_is_over(link)) {
             verbs_link_free(link);
         } else {
-            link->due |= failover_due(link); /* what found no room is tried again */
-            link->verbs->due |= link->due;
+            if (failover_due(link)) {
+                verbs_link_settle_soon(link); /* what found no room is tried again */
+            }
             spare_tick(link, now_ns);
             probe(link);
         }

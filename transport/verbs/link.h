@@ -109,6 +109,9 @@ bool verbs_link_has_work(const struct verbs_link *link);
 void verbs_link_settle_soon(struct verbs_link *link);
 void verbs_link_settle(struct verbs_link *link); /* may free a link that is parting */
 
+/** The part of it that is about rails, for a link that is about to end: gives up those that broke, and goes on by the others. */
+void verbs_link_mend(struct verbs_link *link);
+
 /** Time has passed. May free a link that is parting. */
 void verbs_link_tick(struct verbs_link *link, uint64_t now_ns);
 

@@ -45,6 +45,9 @@ void parting_flush(struct verbs_link *link, uint64_t deadline_ns)
         } else {
             sched_yield();
         }
+        if (link->due && link->state == LINK_UP) {
+            verbs_link_mend(link);
+        }
         for (unsigned i = 0; i < link->rails; i++) {
             if (link->rail[i].state == RAIL_UP && link->rail[i].posted != link->rail[i].completed) {
                 rail_probe(&link->rail[i]);
@@ -93,7 +96,8 @@ void parting_close(struct verbs_link *link)
     fail_posted(link, KOLO_ERR_ABORTED);
     link->parting = true;
     verbs->parting++;
-    link->deadline_ns = clock_after(clock_now_ns(), PARTING_NS);
+    uint64_t most_ns = verbs->patience_ns > PARTING_NS ? verbs->patience_ns : PARTING_NS;
+    link->deadline_ns = clock_after(clock_now_ns(), most_ns);
     verbs_link_settle_soon(link);
     verbs_wind(verbs);
 }

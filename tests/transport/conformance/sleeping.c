@@ -272,14 +272,15 @@ void sleeping_knows_who_is_elsewhere(void **state)
     struct message in, out;
     message_incoming(&in, 1, 100);
     message_outgoing(&out, 1, 100);
-    assert_true(here->ops->elsewhere(here)); /* nothing is waited for */
+    bool at_rest = here->ops->elsewhere(here); /* nothing is waited for */
     message_receive(&in, &mesh, 0, 1, 0);
-    assert_false(here->ops->elsewhere(here));
+    bool beside = here->ops->elsewhere(here);
     go_to(&allowed, 1);
-    assert_true(here->ops->elsewhere(here));
+    bool apart = here->ops->elsewhere(here);
     there->ops->elsewhere(there); /* it has followed */
-    assert_false(here->ops->elsewhere(here));
+    bool beside_again = here->ops->elsewhere(here);
     assert_int_equal(sched_setaffinity(0, sizeof allowed, &allowed), 0);
+    assert_true(at_rest && !beside && apart && !beside_again);
     message_send(&out, &mesh, 1, 0, 0);
     MESH_WAIT(&mesh, message_done(&in) && message_done(&out));
     message_check(&in);

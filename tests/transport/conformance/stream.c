@@ -218,7 +218,7 @@ static void fill(struct message *out, struct link *link)
 
 void stream_reserve_and_commit(void **state)
 {
-    static const size_t lengths[] = {1, 24, 88, 89, 1000, 100000};
+    static const size_t lengths[] = {1, 24, 344, 345, 1000, 100000};
     struct mesh mesh;
     struct message out;
     struct message in;

@@ -137,7 +137,7 @@ static void latency(void)
     bounce = mmap(NULL, sizeof *bounce, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double before = duel(bare_lines);
     printf("latency, one way, two spinning processes\n  bare cache line %26.0f ns\n", before);
-    static const size_t sizes[] = {0, 8, 24, 88, 256, 1024, 4096, 16384, 65536};
+    static const size_t sizes[] = {0, 8, 24, 256, 344, 1024, 4096, 16384, 65536};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         message_bytes = sizes[i];
         double figure = duel(ping_pong);

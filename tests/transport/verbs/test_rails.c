@@ -1,5 +1,6 @@
 /* A link of several rails: all carry, in any order of arrival; and when one fails, whatever the cause, the others take over inside the
  * operation: nothing is lost, nothing comes twice, no link is lost, and both ends say so once. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "tests/transport/verbs/stand.h"
@@ -216,44 +217,91 @@ static void rails_fail_until_none_is_left(void **state)
     stand_close(&mesh);
 }
 
-/* Peer 1 sends and closes its end; what rail 1 had in flight then has to come by the other. Nothing of it is the poster's memory, so the
- * close does not wait. */
-static void lose_rail_after_goodbye(enum what what)
-{
+/* Peer 1 sends its last messages, all of them from slots, in part by rail 1, where they take their time. */
+struct farewell {
     struct mesh mesh;
     struct message out[2 * LAST], in[2 * LAST];
-    stand_open(&mesh, 2, NULL);
-    stand_link(&mesh);
+};
+
+static void farewell_begin(struct farewell *farewell)
+{
+    stand_open(&farewell->mesh, 2, NULL);
+    stand_link(&farewell->mesh);
     fake_speed(4);
     fake_path(1, 1, 3, 1, false, DELAY_MAX_NS);
     for (unsigned i = 0; i < 2 * LAST; i++) {
-        message_outgoing(&out[i], i, 20000);
-        message_incoming(&in[i], i, 20000);
-        message_send(&out[i], &mesh, 1, 0, i % 2);
-        assert_true(message_done(&out[i]));
+        message_outgoing(&farewell->out[i], i, 20000);
+        message_incoming(&farewell->in[i], i, 20000);
+        message_send(&farewell->out[i], &farewell->mesh, 1, 0, i % 2);
+        assert_true(message_done(&farewell->out[i]));
     }
-    mesh_link_close(&mesh, 1, 0);
-    strike(what, 2);
-    for (unsigned i = 0; i < 2 * LAST; i++) {
-        message_receive(&in[i], &mesh, 0, 1, i % 2);
-    }
-    for (unsigned i = 0; i < 2 * LAST; i++) {
-        MESH_WAIT(&mesh, mesh_state(&mesh, 0, 1) != LINK_UP || message_done(&in[i]));
-        assert_true(message_done(&in[i]));
-        message_check(&in[i]);
-        message_free(&in[i]);
-        message_free(&out[i]);
-    }
-    MESH_WAIT(&mesh, mesh_state(&mesh, 0, 1) == LINK_LOST); /* by the goodbye */
-    stand_close(&mesh);
 }
 
+static void farewell_receive(struct farewell *farewell)
+{
+    for (unsigned i = 0; i < 2 * LAST; i++) {
+        message_receive(&farewell->in[i], &farewell->mesh, 0, 1, i % 2);
+    }
+}
+
+/* Has the last of each lane come, or nothing can come any more? */
+static bool farewell_over(struct farewell *farewell)
+{
+    bool all =
+        message_done(&farewell->in[2 * LAST - 1]) && message_done(&farewell->in[2 * LAST - 2]);
+    return all || mesh_state(&farewell->mesh, 0, 1) != LINK_UP;
+}
+
+static void farewell_end(struct farewell *farewell)
+{
+    for (unsigned i = 0; i < 2 * LAST; i++) {
+        assert_true(message_done(&farewell->in[i]));
+        message_check(&farewell->in[i]);
+        message_free(&farewell->in[i]);
+        message_free(&farewell->out[i]);
+    }
+    stand_close(&farewell->mesh);
+}
+
+/* Its end closed, what rail 1 had in flight has to come by the other. */
 static void a_rail_fails_after_the_goodbye(void **state)
 {
     (void)state;
+    struct farewell farewell;
     for (enum what what = 0; what < WHATS; what++) {
-        lose_rail_after_goodbye(what);
+        farewell_begin(&farewell);
+        mesh_link_close(&farewell.mesh, 1, 0);
+        strike(what, 2);
+        farewell_receive(&farewell);
+        MESH_WAIT(&farewell.mesh, farewell_over(&farewell));
+        farewell_end(&farewell);
     }
+}
+
+/* In a thread of its own: destroy() does not wait for long. */
+static void *receive_all(void *context)
+{
+    struct farewell *farewell = context;
+    uint64_t deadline_ns = clock_now_ns() + MESH_WAIT_S * NS_PER_S;
+    farewell_receive(farewell);
+    while (!farewell_over(farewell) && clock_now_ns() < deadline_ns) {
+        mesh_step_peer(&farewell->mesh, 0);
+    }
+    return NULL;
+}
+
+/* As when a process ends: its queue pair fails while it destroys its transport. */
+static void a_rail_fails_while_all_is_destroyed(void **state)
+{
+    (void)state;
+    struct farewell farewell;
+    pthread_t thread;
+    farewell_begin(&farewell);
+    strike(PAIR_BROKEN, 2);
+    assert_int_equal(pthread_create(&thread, NULL, receive_all, &farewell), 0);
+    mesh_kill(&farewell.mesh, 1);
+    pthread_join(thread, NULL);
+    farewell_end(&farewell);
 }
 
 int main(void)
@@ -270,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_port_fails_with_all_its_queue_pairs),
         cmocka_unit_test(rails_fail_until_none_is_left),
         cmocka_unit_test(a_rail_fails_after_the_goodbye),
+        cmocka_unit_test(a_rail_fails_while_all_is_destroyed),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stand_log_end();
