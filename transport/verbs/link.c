@@ -249,6 +249,8 @@ void verbs_link_take(struct verbs_link *link, unsigned channel, unsigned slot)
     }
     if (!sane || (channel == FRAME_NOTICES && !notice_arrived(link, sequence))) {
         link->hostile = true;
+    }
+    if (link->hostile || link->leaving) {
         verbs_link_settle_soon(link);
     }
 }
@@ -423,7 +425,7 @@ bool verbs_link_step(struct verbs_link *link)
     }
     any |= notice_credits(link);
     verbs_link_ring(link);
-    if (broken || link->leaving || failover_due(link)) {
+    if (broken || (link->leaving && any) || failover_due(link)) {
         verbs_link_settle_soon(link);
     }
     return any;

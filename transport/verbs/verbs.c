@@ -148,8 +148,16 @@ static void verbs_close(struct link *base)
 
 /* ---- transfers ---------------------------------------------------------------------------------------------------- */
 
+/* The peer has said goodbye: what the poster does may leave nothing to wait for. */
+static void reconsider(struct verbs_link *link)
+{
+    if (link->leaving) {
+        verbs_link_settle_soon(link);
+    }
+}
+
 /* Returns false if the link is lost: then the transfer has failed. */
-static bool take_in(const struct verbs_link *link, struct queue *queue, struct transfer *transfer)
+static bool take_in(struct verbs_link *link, struct queue *queue, struct transfer *transfer)
 {
     assert(transfer->state != TRANSFER_POSTED);
     transfer->moved = 0;
@@ -162,6 +170,7 @@ static bool take_in(const struct verbs_link *link, struct queue *queue, struct t
         return false;
     }
     queue_push(queue, transfer);
+    reconsider(link);
     return true;
 }
 
@@ -203,6 +212,7 @@ static void verbs_release(struct link *base, unsigned lane, struct transfer *tra
     struct verbs_link *link = (struct verbs_link *)base;
     assert(lane < TRANSPORT_LANES);
     inbox_release(&link->inbox[lane], transfer, bytes);
+    reconsider(link);
     if (notice_credits(link)) {
         verbs_link_ring(link);
     }
@@ -231,6 +241,7 @@ static void verbs_cancel(struct link *base, unsigned lane, struct transfer *tran
     assert(lane < TRANSPORT_LANES && transfer->state == TRANSFER_POSTED);
     if (outbox_cancel(&link->outbox[lane], transfer) ||
         inbox_cancel(&link->inbox[lane], transfer)) {
+        reconsider(link);
         transfer->status = KOLO_ERR_ABORTED;
         transfer->state = TRANSFER_FAILED;
         return;

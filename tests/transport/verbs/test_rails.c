@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/transport/verbs/stand.h"
+#include "transport/verbs/link.h"
 
 #define LENGTH 1000000
 #define STREAM 40            /* messages a lane and direction */
@@ -223,12 +224,12 @@ struct farewell {
     struct message out[2 * LAST], in[2 * LAST];
 };
 
-static void farewell_begin(struct farewell *farewell)
+static void farewell_begin(struct farewell *farewell, uint64_t delay_ns)
 {
     stand_open(&farewell->mesh, 2, NULL);
     stand_link(&farewell->mesh);
     fake_speed(4);
-    fake_path(1, 1, 3, 1, false, DELAY_MAX_NS);
+    fake_path(1, 1, 3, 1, false, delay_ns);
     for (unsigned i = 0; i < 2 * LAST; i++) {
         message_outgoing(&farewell->out[i], i, 20000);
         message_incoming(&farewell->in[i], i, 20000);
@@ -269,13 +270,32 @@ static void a_rail_fails_after_the_goodbye(void **state)
     (void)state;
     struct farewell farewell;
     for (enum what what = 0; what < WHATS; what++) {
-        farewell_begin(&farewell);
+        farewell_begin(&farewell, DELAY_MAX_NS);
         mesh_link_close(&farewell.mesh, 1, 0);
         strike(what, 2);
         farewell_receive(&farewell);
         MESH_WAIT(&farewell.mesh, farewell_over(&farewell));
         farewell_end(&farewell);
     }
+}
+
+/* Nothing fails, but the goodbye is there before other frames. */
+static void who_waits_for_the_last_frames_sleeps(void **state)
+{
+    (void)state;
+    struct farewell farewell;
+    farewell_begin(&farewell, 4 * NS_PER_S);
+    mesh_link_close(&farewell.mesh, 1, 0);
+    farewell_receive(&farewell);
+    struct transport *transport = farewell.mesh.peers[0].transport;
+    const struct verbs_link *link = (const struct verbs_link *)farewell.mesh.peers[0].links[1];
+    MESH_WAIT(&farewell.mesh, link->leaving && !transport->ops->progress(transport));
+    bool sleeps = transport->ops->arm(transport);
+    transport->ops->disarm(transport);
+    assert_false(farewell_over(&farewell));
+    assert_true(sleeps);
+    MESH_WAIT(&farewell.mesh, farewell_over(&farewell));
+    farewell_end(&farewell);
 }
 
 /* In a thread of its own: destroy() does not wait for long. */
@@ -296,7 +316,7 @@ static void a_rail_fails_while_all_is_destroyed(void **state)
     (void)state;
     struct farewell farewell;
     pthread_t thread;
-    farewell_begin(&farewell);
+    farewell_begin(&farewell, DELAY_MAX_NS);
     strike(PAIR_BROKEN, 2);
     assert_int_equal(pthread_create(&thread, NULL, receive_all, &farewell), 0);
     mesh_kill(&farewell.mesh, 1);
@@ -318,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_port_fails_with_all_its_queue_pairs),
         cmocka_unit_test(rails_fail_until_none_is_left),
         cmocka_unit_test(a_rail_fails_after_the_goodbye),
+        cmocka_unit_test(who_waits_for_the_last_frames_sleeps),
         cmocka_unit_test(a_rail_fails_while_all_is_destroyed),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
