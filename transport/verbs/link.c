@@ -446,6 +446,9 @@ void verbs_link_lose(struct verbs_link *link, kolo_status status, const char *fo
         parting_say(link); /* it is we who leave */
         parting_flush(link, clock_after(clock_now_ns(), PARTING_FLUSH_NS));
     }
+    if (link->state == LINK_LOST) {
+        return; /* meanwhile, of something else */
+    }
     enum log_level level = status == KOLO_ERR_STATE       ? LOG_DEBUG
                            : status == KOLO_ERR_PEER_LOST ? LOG_INFO
                                                           : LOG_WARN;
@@ -652,7 +655,7 @@ static void probe(struct verbs_link *link)
 void verbs_link_tick(struct verbs_link *link, uint64_t now_ns)
 {
     if (link->parting) {
-        if (now_ns >= link->deadline_ns || parting_is_over(link)) {
+        if (now_ns >= link->deadline_ns || (!link->due && parting_is_over(link))) {
             verbs_link_free(link);
         } else {
             if (failover_due(link)) {

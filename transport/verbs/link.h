@@ -118,6 +118,9 @@ void verbs_link_tick(struct verbs_link *link, uint64_t now_ns);
 /** Set the transport's timer to what its links need. */
 void verbs_wind(struct verbs *verbs);
 
+/** Hear what the devices say of themselves: breaks the rails that it is about. */
+void verbs_events(struct verbs *verbs);
+
 /* ---- for rails, boxes and notices ---- */
 
 /** An immediate has come. */

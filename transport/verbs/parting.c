@@ -22,6 +22,9 @@ void parting_say(struct verbs_link *link)
 bool parting_is_over(const struct verbs_link *link)
 {
     bool over = true, way = false;
+    if (link->leaving) {
+        return true; /* nobody reads it any more */
+    }
     for (unsigned i = 0; i < FRAME_CHANNELS; i++) {
         over &= link->out[i].completed == link->out[i].next;
     }
@@ -35,22 +38,51 @@ bool parting_is_over(const struct verbs_link *link)
     return over || !way;
 }
 
+/* A round for all links. */
+static void flush_poll(struct verbs *verbs)
+{
+    bool any = completion_poll(&verbs->completion) > 0;
+    any |= verbs->sparing > 0 && spare_progress(verbs);
+    verbs_events(verbs);
+    if (any) {
+        verbs->news = true;
+    } else {
+        sched_yield();
+    }
+}
+
+/* And for one that ends. */
+static void flush_step(struct verbs_link *link)
+{
+    if ((link->due || failover_due(link)) && link->state == LINK_UP) {
+        verbs_link_mend(link);
+    }
+    for (unsigned i = 0; i < link->rails; i++) {
+        struct rail *rail = &link->rail[i];
+        if (rail->state == RAIL_UP && rail->posted != rail->completed) {
+            rail_probe(rail);
+        }
+    }
+}
+
 void parting_flush(struct verbs_link *link, uint64_t deadline_ns)
 {
     while (!parting_is_over(link) && clock_now_ns() < deadline_ns) {
-        bool any = completion_poll(&link->verbs->completion) > 0;
-        any |= link->verbs->sparing > 0 && spare_progress(link->verbs);
-        if (any) {
-            link->verbs->news = true;
-        } else {
-            sched_yield();
-        }
-        if (link->due && link->state == LINK_UP) {
-            verbs_link_mend(link);
-        }
-        for (unsigned i = 0; i < link->rails; i++) {
-            if (link->rail[i].state == RAIL_UP && link->rail[i].posted != link->rail[i].completed) {
-                rail_probe(&link->rail[i]);
+        flush_poll(link->verbs);
+        flush_step(link);
+    }
+}
+
+/* The time is for all together: who waits for the word of one peer must not keep the others from theirs. */
+static void flush_all(struct verbs *verbs, uint64_t deadline_ns)
+{
+    for (bool over = false; !over && clock_now_ns() < deadline_ns;) {
+        over = true;
+        flush_poll(verbs);
+        for (struct verbs_link *link = verbs->links; link != NULL; link = link->next) {
+            if (link->state == LINK_UP && !parting_is_over(link)) {
+                flush_step(link);
+                over = false;
             }
         }
     }
@@ -129,12 +161,9 @@ void parting_destroy(struct verbs *verbs)
             parting_say(link);
         }
     }
+    flush_all(verbs, deadline_ns);
     while (verbs->links != NULL) {
-        struct verbs_link *link = verbs->links;
-        if (link->state == LINK_UP && !link->leaving) {
-            parting_flush(link, deadline_ns);
-        }
-        verbs_link_free(link);
+        verbs_link_free(verbs->links);
     }
 }
 

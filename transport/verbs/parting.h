@@ -26,7 +26,8 @@ void parting_flush(struct verbs_link *link, uint64_t deadline_ns);
 /** link_close(): fail what is posted; let the rest go out in the background. */
 void parting_close(struct verbs_link *link);
 
-/** destroy(): forget what is posted, end all links and free them. */
+/** destroy(): forget what is posted, end all links and free them. What breaks meanwhile is mended; a path that is cut in silence is
+ *  noticed too late for that. */
 void parting_destroy(struct verbs *verbs);
 
 /** The peer has left: have all frames come that it sent before? */

@@ -321,12 +321,17 @@ static void told(void *owner, const struct ibv_context *context,
     }
 }
 
+void verbs_events(struct verbs *verbs)
+{
+    completion_events(&verbs->completion, told, verbs);
+}
+
 static void tick(struct verbs *verbs, uint64_t now_ns)
 {
     uint64_t expirations;
     (void)!read(verbs->timer_fd, &expirations, sizeof expirations);
     verbs->next_tick_ns = clock_after(now_ns, verbs->period_ns);
-    completion_events(&verbs->completion, told, verbs);
+    verbs_events(verbs);
     meeting_step(verbs);
     for (struct verbs_link *link = verbs->links, *next; link != NULL; link = next) {
         next = link->next;
@@ -375,7 +380,7 @@ static void look_around(struct verbs *verbs)
     if (slept) { /* one of these may have ended the sleep, and would end the next one at once */
         due |= read(verbs->timer_fd, &expirations, sizeof expirations) > 0;
         meeting_step(verbs);
-        completion_events(&verbs->completion, told, verbs);
+        verbs_events(verbs);
     }
     if (slept || now_ns >= verbs->next_watch_ns) {
         verbs->next_watch_ns = clock_after(now_ns, BUSY_TICK_NS);
