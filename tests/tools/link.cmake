@@ -4,5 +4,5 @@ kolo_test(link_meter SOURCES link_meter_test.c ${link}/link_meter.c ${link}/link
 kolo_test(link_control SOURCES link_control_test.c ${link}/link_control.c ${link}/link_hello.c LIBRARIES kolo_base)
 if(TARGET kolo_tool)
     add_test(NAME link COMMAND ${KOLO_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/link_test.py $<TARGET_FILE:kolo_tool>)
-    set_tests_properties(link PROPERTIES TIMEOUT 180)
+    set_tests_properties(link PROPERTIES TIMEOUT 180 LABELS slow)
 endif()

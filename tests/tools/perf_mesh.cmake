@@ -4,5 +4,5 @@ kolo_test(perf_mesh_matrix SOURCES perf_mesh_matrix_test.c ${tools}/perf_mesh_ro
           ${tools}/whole_file.c LIBRARIES kolo_base)
 if(TARGET kolo_tool)
     add_test(NAME perf_mesh COMMAND ${KOLO_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/perf_mesh_test.py $<TARGET_FILE:kolo_tool>)
-    set_tests_properties(perf_mesh PROPERTIES TIMEOUT 120 PROCESSORS 2)
+    set_tests_properties(perf_mesh PROPERTIES TIMEOUT 120 PROCESSORS 2 LABELS slow)
 endif()
