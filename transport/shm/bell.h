@@ -1,8 +1,7 @@
 /* bell: how a process that waits is woken, and how one that does not is spared the price.
  *
- * Every transport has one bell: a word in a segment of its own that all its peers map (and, beside it, on which processor
- * the owner is). The owner (struct shm_sleeper) writes
- * there how it waits; a peer that has published something looks at it and wakes it when it sleeps: by futex, or, when it
+ * Every transport has one bell: a word in a segment of its own that all its peers map; beside it stands on which processor
+ * the owner is. The owner (struct shm_sleeper) writes there how it waits; a peer that has published something looks at it and wakes it when it sleeps: by futex, or, when it
  * sleeps on descriptors, by a byte on the link's socket. Who wakes takes the word back, so that one of several does it.
  *
  * The race: "I publish, then look whether you sleep" against "I say that I sleep, then look whether you have published"

@@ -1,5 +1,5 @@
-/* inbox: the receives posted on one lane, and the reading end of its ring. One thread. When it is moved
- * the owner looks at reader.broken: if it is set, the peer has written nonsense, and the link is to be given up. */
+/* inbox: the receives posted on one lane, and the reading end of its ring. One thread. When it has been moved the
+ * owner looks at reader.broken: if that is set, the peer has written nonsense, and the link is to be given up. */
 #ifndef KOLO_TRANSPORT_SHM_INBOX_H
 #define KOLO_TRANSPORT_SHM_INBOX_H
 

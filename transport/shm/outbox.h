@@ -1,5 +1,5 @@
-/* outbox: the sends posted on one lane, and the writing end of its ring. One thread. When it is moved
- * the owner looks at writer.broken: if it is set, the peer has written nonsense, and the link is to be given up. */
+/* outbox: the sends posted on one lane, and the writing end of its ring. One thread. When it has been moved the
+ * owner looks at writer.broken: if that is set, the peer has written nonsense, and the link is to be given up. */
 #ifndef KOLO_TRANSPORT_SHM_OUTBOX_H
 #define KOLO_TRANSPORT_SHM_OUTBOX_H
 

@@ -5,9 +5,9 @@
 
 #include "transport/verbs/link.h"
 
-#define PARTING_NS                                                                                 \
-    (2 *                                                                                           \
-     NS_PER_S) /* at least, for what was sent to arrive, in the background: a rail that is cut off is noticed late */
+/* For what was sent to arrive, in the background: at least; as long as a silent peer is given, since a rail that is cut off is
+ * noticed late. */
+#define PARTING_NS (2 * NS_PER_S)
 #define PARTING_FLUSH_NS                                                                           \
     (50 * NS_PER_MS) /* the same, when the poster's memory is involved: then the caller waits */
 #define PARTING_DESTROY_NS                                                                         \
