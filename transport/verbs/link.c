@@ -578,7 +578,8 @@ static void lose_broken(struct verbs_link *link)
     }
 }
 
-static void go_on(struct verbs_link *link)
+/* Once all has come that a peer sent which has left, there is nothing to go on for. */
+static void fail_over(struct verbs_link *link)
 {
     if (link->leaving && parting_has_all(link)) {
         failover_forget(link);
@@ -592,7 +593,7 @@ void verbs_link_mend(struct verbs_link *link)
     const struct rail *why = NULL;
     link->due = false;
     (void)sort_rails(link, &why);
-    go_on(link);
+    fail_over(link);
 }
 
 void verbs_link_settle(struct verbs_link *link)
@@ -608,7 +609,7 @@ void verbs_link_settle(struct verbs_link *link)
         (void)(!link->leaving && spare_take_over(link, why));
     }
     alive += spare_is_alive(link);
-    go_on(link);
+    fail_over(link);
     if (link->parting) {
         if (alive == 0 || parting_is_over(link)) {
             verbs_link_free(link);
