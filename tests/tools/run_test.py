@@ -180,10 +180,13 @@ class Ends(unittest.TestCase):
         self.assertEqual((code, out), (3, "[0] done\n"))
 
     def test_who_ignores_term_is_killed(self):
-        code, _, err = run("-n", "2", "--grace", "0", "sh", "-c",
-                           "trap '' TERM; [ $KOLO_RANK = 1 ] && exit 3; while :; do sleep 0.05; done")
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="kolo-run-"))
+        os.mkfifo(folder + "/deaf")  # rank 1 fails when rank 0 has its trap, not before
+        script = ("trap '' TERM; [ $KOLO_RANK = 1 ] && read line <deaf && exit 3; "
+                  "echo now >deaf; while :; do sleep 0.05; done")
+        code, _, err = run("-n", "2", "--grace", "0", "sh", "-c", script, cwd=folder)
         self.assertEqual(code, 3)
-        self.assertIn("was killed by SIGKILL", err)
+        self.assertRegex(err, r"rank 0 \(pid \d+\) was killed by SIGKILL")
 
     def test_no_such_command(self):
         code, _, err = run("-n", "4", "no-such-command")
