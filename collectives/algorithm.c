@@ -13,6 +13,7 @@
 #define DIRECT_BYTES_MAX (256 * KIB)        /* a slot is a whole vector */
 #define DIRECT_SCATTER_BYTES_MAX (16 * MIB) /* all slots together are one vector */
 #define TREE_BYTES_MAX (128 * KIB)          /* the root sends a vector to every child */
+#define DOUBLING_BYTES_MAX (128 * KIB)      /* everyone sends a vector in every round */
 
 static const struct algorithm rows[] = {
     {.name = "ring",
@@ -51,6 +52,15 @@ static const struct algorithm rows[] = {
      .emit = direct_all_reduce,
      .seconds = direct_all_reduce_seconds,
      .sent_fraction = direct_all_reduce_sent},
+    {.name = "recursive-doubling",
+     .collective = COLLECTIVE_ALL_REDUCE,
+     .what = "pairs exchange their sums in log2 n rounds (Thakur, Rabenseifner & Gropp 2005)",
+     .size_max = SCHEDULE_RANKS_MAX,
+     .bytes_max = DOUBLING_BYTES_MAX,
+     .bounds = recursive_doubling_bounds,
+     .emit = recursive_doubling_all_reduce,
+     .seconds = recursive_doubling_all_reduce_seconds,
+     .sent_fraction = recursive_doubling_all_reduce_sent},
     {.name = "two-shot",
      .collective = COLLECTIVE_ALL_REDUCE,
      .what = "everyone reduces one chunk of everyone's, and sends it to everyone",

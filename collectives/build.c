@@ -409,22 +409,59 @@ void build_receive_reduce_final(struct build *build, uint32_t peer, unsigned lan
     receive_reduce(build, peer, lane, chunk, chunks, true);
 }
 
+void build_send_slot(struct build *build, uint32_t peer, uint32_t slot, uint32_t chunk,
+                     uint32_t chunks)
+{
+    struct instruction *send = add_message(build, INSTRUCTION_SEND, peer, 0, chunk, chunks);
+    send->from = (struct place){.buffer = BUFFER_SLOT, .slot = slot};
+    read_place(build, BUFFER_SLOT, slot);
+    prune(build);
+}
+
+/* The sources of a fold, and what it reads of them. */
+static struct instruction *fold_from(struct build *build, uint32_t first, uint32_t sources,
+                                     uint32_t own, uint32_t chunk, uint32_t chunks)
+{
+    struct instruction *fold = add(build, INSTRUCTION_FOLD, chunk, chunks);
+    fold->from = (struct place){.buffer = BUFFER_SLOT, .slot = first};
+    fold->sources = sources;
+    fold->own = own;
+    for (uint32_t i = 0; i < sources; i++) {
+        if (i != own) {
+            read_place(build, BUFFER_SLOT, first + i);
+        }
+    }
+    return fold;
+}
+
+static void fold_to_output(struct build *build, struct instruction *fold)
+{
+    fold->final = true;
+    fold->to.buffer = BUFFER_OUTPUT;
+    write_chunks(build, BUFFER_OUTPUT, fold->chunk, fold->chunks);
+    prune(build);
+}
+
+void build_add_slots(struct build *build, uint32_t first, uint32_t own, uint32_t to, uint32_t chunk,
+                     uint32_t chunks)
+{
+    struct instruction *fold = fold_from(build, first, 2, own, chunk, chunks);
+    if (own != FOLD_NO_OWN) {
+        read_chunks(build, BUFFER_INPUT, chunk, chunks);
+    }
+    if (to == BUILD_TO_OUTPUT) {
+        fold_to_output(build, fold);
+        return;
+    }
+    fold->to = (struct place){.buffer = BUFFER_SLOT, .slot = to};
+    write_place(build, BUFFER_SLOT, to);
+    prune(build);
+}
+
 void build_fold(struct build *build, uint32_t chunk, uint32_t chunks)
 {
     const struct schedule *schedule = build->schedule;
-    struct instruction *fold = add(build, INSTRUCTION_FOLD, chunk, chunks);
-    fold->final = true;
-    fold->from.buffer = BUFFER_SLOT;
-    fold->to.buffer = BUFFER_OUTPUT;
-    fold->sources = schedule->size;
-    fold->own = schedule->rank;
-    for (uint32_t slot = 0; slot < schedule->size; slot++) {
-        if (slot != schedule->rank) {
-            read_place(build, BUFFER_SLOT, slot);
-        }
-    }
-    write_chunks(build, BUFFER_OUTPUT, chunk, chunks);
-    prune(build);
+    fold_to_output(build, fold_from(build, 0, schedule->size, schedule->rank, chunk, chunks));
 }
 
 void build_settle(struct build *build, uint32_t chunk, uint32_t chunks)

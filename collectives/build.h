@@ -68,6 +68,16 @@ void build_receive_reduce(struct build *build, uint32_t peer, unsigned lane, uin
 void build_receive_reduce_final(struct build *build, uint32_t peer, unsigned lane, uint32_t chunk,
                                 uint32_t chunks);
 
+/** Send what is in a slot. */
+void build_send_slot(struct build *build, uint32_t peer, uint32_t slot, uint32_t chunk,
+                     uint32_t chunks);
+
+/** Slots `first` and `first` + 1, added in this order, into slot `to`; or into OUTPUT, which completes the reduction, if that
+ *  is BUILD_TO_OUTPUT. `own`: which of both (0, 1) is this rank's INPUT instead; FOLD_NO_OWN: neither. */
+#define BUILD_TO_OUTPUT UINT32_MAX
+void build_add_slots(struct build *build, uint32_t first, uint32_t own, uint32_t to, uint32_t chunk,
+                     uint32_t chunks);
+
 /** Complete a reduction into OUTPUT: slots 0 .. size-1 in this order, this rank's INPUT in its place. */
 void build_fold(struct build *build, uint32_t chunk, uint32_t chunks);
 

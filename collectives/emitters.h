@@ -31,6 +31,12 @@ emitter tree_all_reduce;
 emitter_seconds tree_all_reduce_seconds;
 emitter_sent tree_all_reduce_sent;
 
+/* recursive_doubling.c: pairs exchange all; the fewest steps. */
+emitter_bounds recursive_doubling_bounds;
+emitter recursive_doubling_all_reduce;
+emitter_seconds recursive_doubling_all_reduce_seconds;
+emitter_sent recursive_doubling_all_reduce_sent;
+
 /* direct.c: everyone to everyone (or the root) in one step, folded in rank order. */
 emitter_bounds direct_bounds;
 emitter direct_all_reduce, direct_reduce_scatter, direct_all_gather, direct_broadcast,

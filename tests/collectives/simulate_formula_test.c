@@ -16,7 +16,7 @@
 #define MIDDLING_BYTES (64ULL << 10)
 #define ROUNDING 1e-9
 
-static const uint32_t sizes[] = {2, 3, 4, 5, 8, 16, 33, 64};
+static const uint32_t sizes[] = {2, 3, 4, 5, 7, 8, 16, 33, 64};
 static const uint64_t vectors[] = {8, MIDDLING_BYTES, 16 << 20, 256 << 20};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -83,9 +83,10 @@ static bool is_estimate(const struct algorithm *algorithm, uint64_t bytes)
         enum collective collective;
         const char *name;
     } overlapping[] = {
-        {COLLECTIVE_ALL_REDUCE, "double-tree"},   {COLLECTIVE_ALL_REDUCE, "tree"},
-        {COLLECTIVE_ALL_REDUCE, "two-shot"},      {COLLECTIVE_ALL_REDUCE, "circulant"},
-        {COLLECTIVE_REDUCE_SCATTER, "circulant"}, {COLLECTIVE_ALL_GATHER, "circulant"}};
+        {COLLECTIVE_ALL_REDUCE, "double-tree"},        {COLLECTIVE_ALL_REDUCE, "tree"},
+        {COLLECTIVE_ALL_REDUCE, "recursive-doubling"}, {COLLECTIVE_ALL_REDUCE, "two-shot"},
+        {COLLECTIVE_ALL_REDUCE, "circulant"},          {COLLECTIVE_REDUCE_SCATTER, "circulant"},
+        {COLLECTIVE_ALL_GATHER, "circulant"}};
     for (unsigned i = 0; i < COUNT(overlapping); i++) {
         if (algorithm->collective == overlapping[i].collective &&
             strcmp(algorithm->name, overlapping[i].name) == 0) {

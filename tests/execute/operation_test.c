@@ -189,7 +189,8 @@ static void large_operations_go_in_passes(void **state)
 {
     (void)state;
     struct sim_network_config config = sim_network_defaults();
-    static const char *const names[] = {"ring", "circulant", "direct", "chain", "double-tree"};
+    static const char *const names[] = {"ring",  "circulant",   "direct",
+                                        "chain", "double-tree", "recursive-doubling"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct cluster *cluster = malloc(sizeof *cluster);
         cluster_open(cluster, 3, &config, names[i]);

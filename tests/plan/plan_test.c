@@ -109,24 +109,25 @@ static void what_cannot_be_forced_is_chosen(void **state)
     plans_free(free_choice);
 }
 
-static const char *chosen(unsigned processors, uint64_t bytes)
+static const char *chosen(unsigned ranks, unsigned processors, uint64_t bytes)
 {
-    const struct network_uniform network = costs_of(COSTS_LOOPBACK, 4, processors, 0);
+    const struct network_uniform network = costs_of(COSTS_LOOPBACK, ranks, processors, 0);
     struct plans *plans = NULL;
-    assert_int_equal(plans_create(&plans, 0, 4, &network, NULL), KOLO_OK);
+    assert_int_equal(plans_create(&plans, 0, ranks, &network, NULL), KOLO_OK);
     const char *name = get(plans, COLLECTIVE_ALL_REDUCE, bytes, 0)->algorithm->name;
     plans_free(plans);
     return name;
 }
 
-/* Where ranks take turns on processors, messages cost more than steps do. */
+/* The more ranks take turns on a processor, the more a message costs beside a step. */
 static void crowded_ranks_send_few_messages(void **state)
 {
     (void)state;
-    assert_string_equal(chosen(4, 8), "direct");
-    assert_string_equal(chosen(2, 8), "tree");
-    assert_string_equal(chosen(4, 64 << 20), "ring");
-    assert_string_equal(chosen(2, 64 << 20), "ring");
+    assert_string_equal(chosen(4, 4, 8), "recursive-doubling");
+    assert_string_equal(chosen(4, 2, 8), "recursive-doubling");
+    assert_string_equal(chosen(8, 2, 8), "tree");
+    assert_string_equal(chosen(4, 4, 64 << 20), "ring");
+    assert_string_equal(chosen(4, 2, 64 << 20), "ring");
 }
 
 static void an_unknown_name_is_refused_with_those_that_exist(void **state)

@@ -261,8 +261,9 @@ static void over_tcp(void **state)
 static void by_every_algorithm(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ring",      "double-tree", "direct", "two-shot",
-                                        "circulant", "chain",       "star"};
+    static const char *const names[] = {
+        "ring",     "tree",      "double-tree", "direct", "recursive-doubling",
+        "two-shot", "circulant", "chain",       "star"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         run(4, "shm", names[i], 1000);
         run(3, "tcp", names[i], 63);
@@ -303,9 +304,10 @@ static int same_bits(unsigned rank, void *context)
 static void floating_point_has_the_same_bits_on_all_ranks(void **state)
 {
     (void)state;
-    static const char *const names[] = {"KOLO_ALGORITHM=ring",      "KOLO_ALGORITHM=double-tree",
-                                        "KOLO_ALGORITHM=direct",    "KOLO_ALGORITHM=two-shot",
-                                        "KOLO_ALGORITHM=circulant", "KOLO_ALGORITHM=star"};
+    static const char *const names[] = {
+        "KOLO_ALGORITHM=ring",     "KOLO_ALGORITHM=double-tree",       "KOLO_ALGORITHM=direct",
+        "KOLO_ALGORITHM=two-shot", "KOLO_ALGORITHM=circulant",         "KOLO_ALGORITHM=star",
+        "KOLO_ALGORITHM=tree",     "KOLO_ALGORITHM=recursive-doubling"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *environment[] = {names[i], NULL};
         peers_run(5, same_bits, NULL, environment, 60);
