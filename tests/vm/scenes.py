@@ -5,7 +5,7 @@ import re
 import tempfile
 
 import guest
-from guest import COUNT, INDEX, check
+from guest import ADDRESSES, COUNT, INDEX, check
 
 PACKET_BYTES = 4096  # of payload, at most
 ALL_REDUCE_BYTES = ("8", "1M", "17")  # first, last, factor
@@ -27,6 +27,19 @@ def apart(program, place, *variant):
         guest.meet(place)
         said = guest.run(program, guest.FIRST, *variant, expected=-9, limit_s=120)
         check("on purpose" in said and "FAILED" not in said, said)
+
+
+def conformance(program):
+    """The conformance suite, half of the peers of each case in the other guest."""
+    if INDEX == 1:
+        guest.meet("agent_serves")
+        said = guest.run(program, "far=" + ADDRESSES[1], limit_s=150)
+        check("PASSED" in said and "FAILED" not in said, said)
+    else:
+        with guest.Program(program, "agent") as agent:
+            agent.wait_for("ready")
+            guest.meet("agent_serves")
+            agent.end(limit_s=150)
 
 
 def all_reduce(kolo, transport, over_rdma=True):

@@ -10,6 +10,7 @@ from guest import INDEX, check
 
 BUILD = sys.argv[1]
 KOLO = os.path.join(BUILD, "bin/kolo")
+CONFORMANCE = os.path.join(BUILD, "tests/transport/conformance/test_conformance_verbs")
 APART = os.path.join(BUILD, "tests/vm/test_apart")
 
 
@@ -19,6 +20,10 @@ def the_transport():
 
 def the_transport_with_regions():
     scenes.apart(APART, "apart_regions", "regions")
+
+
+def the_conformance_suite():
+    scenes.conformance(CONFORMANCE)
 
 
 def all_reduce():
@@ -65,5 +70,5 @@ def all_reduce_under_loss():
 
 
 if __name__ == "__main__":
-    guest.play(the_transport, the_transport_with_regions, all_reduce, four_peers_train, links, doctors, packets_get_lost,
+    guest.play(the_transport, the_transport_with_regions, the_conformance_suite, all_reduce, four_peers_train, links, doctors, packets_get_lost,
                the_transport_under_loss, all_reduce_under_loss, packets_were_lost)

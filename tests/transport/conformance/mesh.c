@@ -203,8 +203,9 @@ void mesh_settle(struct mesh *mesh)
     uint64_t quiet_since_ns = clock_now_ns();
     uint64_t deadline_ns = quiet_since_ns + MESH_WAIT_S * NS_PER_S;
     mesh_waiting_for = "everything to come to rest";
+    unsigned wanted = wire_rounds(mesh->wire, SETTLE_ROUNDS);
     unsigned quiet_rounds = 0;
-    while (quiet_rounds < SETTLE_ROUNDS || clock_now_ns() - quiet_since_ns < SETTLE_NS) {
+    while (quiet_rounds < wanted || clock_now_ns() - quiet_since_ns < SETTLE_NS) {
         quiet_rounds++;
         if (progress_all(mesh)) {
             quiet_since_ns = clock_now_ns();

@@ -337,7 +337,8 @@ static void *play(void *argument)
     const struct player *player = argument;
     struct link *link = player->mesh->peers[player->self].links[1 - player->self];
     static uint8_t memory[2][2][4000];
-    for (unsigned round = 0; round < PING_ROUNDS; round++) {
+    const unsigned rounds = wire_rounds(player->mesh->wire, PING_ROUNDS);
+    for (unsigned round = 0; round < rounds; round++) {
         size_t length = round % 10 == 9 ? 4000 : round % 20;
         struct transfer out = {.data = memory[player->self][0], .length = length, .ready = length};
         struct transfer in = {.data = memory[player->self][1], .length = length, .ready = length};

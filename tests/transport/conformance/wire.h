@@ -12,6 +12,7 @@ struct conformance_wire {
     size_t large_bytes;       /* more than a lane takes in before a receive is posted */
     unsigned stress_messages; /* on each lane in each direction: a few seconds' worth */
     bool forks;               /* peers may live in other processes and threads */
+    unsigned slower;          /* calls take so many times as long: as many rounds less. 0: usual */
 
     /** What all peers of a test share (a network). NULL: nothing. */
     void *(*world_open)(void);
@@ -27,6 +28,12 @@ struct conformance_wire {
     /** The peer dies without a word. NULL: its transport is destroyed instead. */
     void (*kill)(void *world, const uint8_t *id);
 };
+
+/** How many rounds to make of it where a test would make `rounds`. */
+static inline unsigned wire_rounds(const struct conformance_wire *wire, unsigned rounds)
+{
+    return wire->slower > 0 ? rounds / wire->slower : rounds;
+}
 
 /** The wire of this program, in one of its variants (the program's argument, or ""). NULL: no such variant. */
 const struct conformance_wire *conformance_wire(const char *variant);

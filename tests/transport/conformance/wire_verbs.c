@@ -1,8 +1,10 @@
 /* Whatever RDMA devices this host has. Variants: regions, messages lie in registered memory; cm, queue pairs
- * are connected by rdma_cm (as they always are on iWARP). */
+ * are connected by rdma_cm (as they always are on iWARP); far=ADDRESS, half of the peers live on that host, where the
+ * program runs as agent. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/transport/conformance/far.h"
 #include "tests/transport/conformance/verbs_regions.h"
 #include "tests/transport/conformance/wire.h"
 #include "transport/verbs/verbs.h"
@@ -43,11 +45,33 @@ static unsigned count_ports(void)
     return ports;
 }
 
+/* Between two hosts every call of half of the peers takes a while: shorter messages, but no fewer. */
+static const struct conformance_wire *far_wire(const char *address)
+{
+    static struct conformance_wire wire;
+    wire = verbs;
+    wire.ops = far_join(address, verbs.ops);
+    wire.stress_messages = 200;
+    wire.huge_bytes = (8u << 20) + 1;
+    wire.large_bytes = 4u << 20;
+    wire.slower = 10;
+    wire.forks = false; /* a process and its copy cannot both ask the agent */
+    return &wire;
+}
+
 const struct conformance_wire *conformance_wire(const char *variant)
 {
     if (count_ports() == 0) {
         fprintf(stderr, "skipped: this host has no RDMA device with a port that is up\n");
         exit(SKIPPED);
+    }
+    static const char far[] = "far=";
+    if (strncmp(variant, far, sizeof far - 1) == 0) {
+        return far_wire(variant + sizeof far - 1);
+    }
+    if (strcmp(variant, "agent") == 0) {
+        far_serve(verbs.ops, &config);
+        exit(0);
     }
     if (strcmp(variant, "regions") == 0) {
         verbs_regions_begin();
