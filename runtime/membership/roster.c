@@ -89,6 +89,20 @@ static kolo_status make_list(struct roster *roster, bool *announce, struct candi
     return status;
 }
 
+/* What is wrong with the ranks counts once it has lasted: the connection of a process that was killed ends a moment after the one
+ * that takes its place may have come. */
+static kolo_status hold_back(struct roster *roster, kolo_status status, uint64_t now_ns)
+{
+    if (status != KOLO_ERR_ARGUMENT) {
+        roster->clash_ns = 0;
+        return status;
+    }
+    if (roster->clash_ns == 0) {
+        roster->clash_ns = now_ns;
+    }
+    return now_ns - roster->clash_ns >= ROSTER_CLASH_NS ? status : KOLO_OK;
+}
+
 /* How many on the list are connected, and how many of them have announced the same: this process included. */
 static unsigned count_listed(const struct roster *roster, unsigned *agreed,
                              const struct candidates *candidates)
@@ -128,17 +142,17 @@ kolo_status roster_step(struct roster *roster, bool *announce, struct candidates
         roster->ready = false; /* somebody left again */
     }
     if (candidates_connected(candidates) + 1 < size) {
-        return KOLO_OK;
+        return hold_back(roster, KOLO_OK, now_ns);
     }
     if (!roster->ready) {
-        return make_list(roster, announce, candidates);
+        return hold_back(roster, make_list(roster, announce, candidates), now_ns);
     }
     if (agreed == size || !contradicted(roster, candidates)) {
         roster->conflict_ns = 0;
     } else if (roster->conflict_ns == 0) {
         roster->conflict_ns = now_ns;
     } else if (now_ns - roster->conflict_ns >= ROSTER_CONFLICT_NS) {
-        return make_list(roster, announce, candidates);
+        return hold_back(roster, make_list(roster, announce, candidates), now_ns);
     }
     return KOLO_OK;
 }

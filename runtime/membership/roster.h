@@ -15,12 +15,14 @@
 #include "runtime/membership/member.h"
 
 #define ROSTER_CONFLICT_NS 100000000ULL /* lists that differ for this long are made anew */
+#define ROSTER_CLASH_NS 1000000000ULL   /* ranks that do not fit for this long are an error */
 
 struct roster {
     const struct member *self; /* borrowed */
     bool ready;                /* the list is made */
     uint64_t hash;             /* of it */
     uint64_t conflict_ns;      /* since when somebody has announced another list; 0: nobody has */
+    uint64_t clash_ns;         /* since when the ranks do not fit; 0: they do */
     struct member *list;       /* [self->size], by rank; owned */
 };
 
@@ -29,7 +31,7 @@ kolo_status roster_open(struct roster *roster, const struct member *self);
 void roster_close(struct roster *roster);
 
 /** Bring the list up to date with who is connected. Out: announce: it is new, all are to be told roster->hash.
- *  KOLO_ERR_ARGUMENT (ranks: both are named), KOLO_ERR_MEMORY. */
+ *  KOLO_ERR_ARGUMENT (ranks, for ROSTER_CLASH_NS: both are named), KOLO_ERR_MEMORY. */
 kolo_status roster_step(struct roster *roster, bool *announce, struct candidates *candidates,
                         uint64_t now_ns);
 

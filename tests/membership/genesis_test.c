@@ -26,13 +26,19 @@ struct plan {
     unsigned size;
     int port[PEERS_MAX];
     int signal[2]; /* a pipe: readers wait until its last writer closes it */
+    int later[2];  /* a second one */
 };
 
-static void wait_for_signal(const struct plan *plan)
+static void wait_for_end(int pipe)
 {
     char byte;
-    close(plan->signal[1]);
-    PEER_CHECK(read(plan->signal[0], &byte, 1) == 0, "read");
+    PEER_CHECK(read(pipe, &byte, 1) == 0, "read");
+}
+
+static void close_pipe(int pipe[2])
+{
+    close(pipe[1]);
+    close(pipe[0]);
 }
 
 /* ---- any order ---- */
@@ -309,22 +315,22 @@ static void a_surplus_peer_is_left_out_and_the_others_form(void **state)
     }
 }
 
-/* Process 1 is killed while it waits; processes 2 and 3, the second of which takes its place, start afterwards. */
+/* Process 1 dies while it waits; process 3, at the signal, takes its place, and process 2 comes later. */
 static int be_born_again(unsigned rank, void *context)
 {
     const struct plan *plan = context;
     forming_set("KOLO_SIZE", "%u", plan->size);
+    forming_set("KOLO_RANK", "%u", rank == 3 ? 1 : rank);
+    close(plan->signal[1]);
+    close(plan->later[1]);
     if (rank >= 2) {
-        forming_set("KOLO_RANK", "%u", rank == 3 ? 1 : rank);
-        wait_for_signal(plan);
-    } else {
-        close(plan->signal[1]);
+        wait_for_end(rank == 3 ? plan->signal[0] : plan->later[0]);
     }
     PEER_CHECK(forming_join(plan->size) == (rank == 3 ? 1 : (int)rank), "its rank");
     return 0;
 }
 
-/* Wait until two peers have left their addresses in the folder. */
+/* Wait until that many peers have left their addresses in the folder. */
 static void wait_for_files(const char *folder, unsigned wanted)
 {
     unsigned files = 0;
@@ -357,9 +363,9 @@ static void remove_folder(const char *folder)
     assert_int_equal(rmdir(folder), 0);
 }
 
-static void a_peer_that_dies_at_the_start_may_come_back(void **state)
+/* lingers: the others still see the old process when the new one comes. */
+static void let_be_born_again(bool lingers)
 {
-    (void)state;
     char folder[] = "/tmp/kolo-again-XXXXXX", contacts[64];
     struct plan plan = {.size = 3};
     int status[4];
@@ -367,18 +373,36 @@ static void a_peer_that_dies_at_the_start_may_come_back(void **state)
     snprintf(contacts, sizeof contacts, "KOLO_PEERS=file:%s", folder);
     const char *environment[] = {QUIET, contacts, NULL};
     assert_int_equal(pipe(plan.signal), 0);
+    assert_int_equal(pipe(plan.later), 0);
     struct peers *peers = peers_start(4, be_born_again, &plan, environment);
     wait_for_files(folder, 2);
     forming_be_late(200); /* until the two have met, most likely */
-    kill(peers_pid(peers, 1), SIGKILL);
-    close(plan.signal[1]);
-    close(plan.signal[0]);
+    kill(peers_pid(peers, 1), lingers ? SIGSTOP : SIGKILL);
+    close_pipe(plan.signal);
+    if (lingers) {
+        wait_for_files(folder, 3);
+        forming_be_late(300); /* until process 0 knows both, most likely */
+        kill(peers_pid(peers, 1), SIGKILL);
+    }
+    close_pipe(plan.later);
     peers_wait(peers, LIMIT_S, status);
     remove_folder(folder); /* the killed one has left its file */
     assert_true(WIFSIGNALED(status[1]));
     assert_int_equal(status[0], 0);
     assert_int_equal(status[2], 0);
     assert_int_equal(status[3], 0);
+}
+
+static void a_peer_that_dies_at_the_start_may_come_back(void **state)
+{
+    (void)state;
+    let_be_born_again(false);
+}
+
+static void a_peer_may_come_back_before_its_death_is_known(void **state)
+{
+    (void)state;
+    let_be_born_again(true);
 }
 
 /* ---- many ---- */
@@ -416,6 +440,7 @@ int main(void)
         cmocka_unit_test(another_run_is_refused_and_does_not_disturb),
         cmocka_unit_test(a_surplus_peer_is_left_out_and_the_others_form),
         cmocka_unit_test(a_peer_that_dies_at_the_start_may_come_back),
+        cmocka_unit_test(a_peer_may_come_back_before_its_death_is_known),
         cmocka_unit_test(thirty_two_peers_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
