@@ -156,11 +156,9 @@ size_t verbs_link_offer(const struct verbs_link *link, uint8_t *offer)
 }
 
 /* Both ends must want to be reached in the same way. */
-static kolo_status connect_rail(struct verbs_link *link, struct rail *rail,
-                                const struct verbs_offer *theirs)
+static kolo_status connect_rail(struct rail *rail, const struct verbs_offer *theirs)
 {
     const struct verbs_offer_rail *to = &theirs->rail[rail->index];
-    struct pair_settings settings = {.timeout = link->verbs->ack_timeout, .retries = LINK_RETRIES};
     enum verbs_offer_reach reach = rail->by_cm ? VERBS_OFFER_BY_CM : VERBS_OFFER_BY_ADDRESS;
     if (rail->state == RAIL_BROKEN) {
         return fail_quietly(rail->why, "%s", rail->text);
@@ -170,8 +168,7 @@ static kolo_status connect_rail(struct verbs_link *link, struct rail *rail,
                             rail->by_cm ? "by rdma_cm" : "by its address");
     }
     rail_aim(rail, theirs->base, to->key, frame_immediate(theirs->epoch, FRAME_HELLO, 0));
-    return rail->by_cm ? meeting_begin(rail, &to->listens)
-                       : rail_connect(rail, &to->address, &settings);
+    return rail->by_cm ? meeting_begin(rail, &to->listens) : rail_connect(rail, &to->address);
 }
 
 /* Rail i goes to the peer's rail i: both list their ports in the order of their names, or as they were told to. */
@@ -179,7 +176,7 @@ static unsigned connect_rails(struct verbs_link *link, const struct verbs_offer 
 {
     unsigned trying = 0;
     for (unsigned i = 0; i < link->rails; i++) {
-        kolo_status status = connect_rail(link, &link->rail[i], theirs);
+        kolo_status status = connect_rail(&link->rail[i], theirs);
         if (status != KOLO_OK) {
             rail_close(&link->rail[i]);
         }
@@ -485,10 +482,9 @@ static void come_up(struct verbs_link *link)
 static bool try_again(struct rail *rail)
 {
     const struct verbs_link *link = rail->link;
-    struct pair_settings settings = {.timeout = link->verbs->ack_timeout, .retries = LINK_RETRIES};
     return link->state == LINK_CONNECTING && rail->late && !rail->by_cm && !rail->acked &&
            !rail->heard && clock_now_ns() < link->deadline_ns &&
-           rail_connect_again(rail, &settings) == KOLO_OK;
+           rail_connect_again(rail) == KOLO_OK;
 }
 
 static unsigned count_rails(const struct verbs_link *link)
@@ -635,7 +631,9 @@ void verbs_link_settle(struct verbs_link *link)
 static void tick_trying(struct verbs_link *link, uint64_t now_ns)
 {
     for (unsigned i = 0; i < link->rails && now_ns >= link->deadline_ns; i++) {
-        if (link->rail[i].state == RAIL_TRYING || link->rail[i].state == RAIL_MEETING) {
+        bool looking = link->rail[i].resolution != NULL; /* the kernel sees to its end */
+        if (!looking &&
+            (link->rail[i].state == RAIL_TRYING || link->rail[i].state == RAIL_MEETING)) {
             rail_break(&link->rail[i], KOLO_ERR_PEER_LOST, "no answer within %.3g s",
                        (double)LINK_TRYING_NS / NS_PER_S);
         }
@@ -651,6 +649,18 @@ static void probe(struct verbs_link *link)
             rail_probe(&link->rail[i]);
         }
     }
+}
+
+bool verbs_link_look_on(struct verbs_link *link)
+{
+    bool any = false;
+    for (unsigned i = 0; i < link->rails; i++) {
+        any |= link->rail[i].resolution != NULL && rail_connect_on(&link->rail[i]);
+    }
+    if (any && !link->parting) {
+        link->deadline_ns = clock_after(clock_now_ns(), LINK_TRYING_NS);
+    }
+    return any;
 }
 
 void verbs_link_tick(struct verbs_link *link, uint64_t now_ns)

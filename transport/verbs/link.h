@@ -36,11 +36,13 @@ struct verbs {
     bool due;                /* a link is to be settled */
     bool news;               /* something has happened in arm() */
     int timer_fd;
-    uint64_t period_ns;      /* of the timer; 0: off */
-    uint64_t next_tick_ns;   /* when it is due */
-    unsigned rounds;         /* of progress() since the time was looked at */
-    uint32_t warned;         /* bits of ports of which the user has been told that they fail */
-    uint32_t down;           /* bits of ports that have said so */
+    uint64_t period_ns;    /* of the timer; 0: off */
+    uint64_t next_tick_ns; /* when it is due */
+    unsigned rounds;       /* of progress() since the time was looked at */
+    uint32_t warned;       /* bits of ports of which the user has been told that they fail */
+    uint32_t down;         /* bits of ports that have said so */
+    struct resolver *resolver;
+    unsigned looking;        /* rails that wait for it */
     unsigned parting;        /* links that are closed but not gone */
     struct transport *spare; /* borrowed; NULL: none */
     uint64_t patience_ns;    /* with the other end of a link that comes by it */
@@ -111,6 +113,9 @@ void verbs_link_settle(struct verbs_link *link); /* may free a link that is part
 
 /** The part of it that is about rails, for a link that is about to end: gives up those that broke, and goes on by the others. */
 void verbs_link_mend(struct verbs_link *link);
+
+/** The ways that are looked for may have been found: go on. True if any was, or is known not to be. */
+bool verbs_link_look_on(struct verbs_link *link);
 
 /** Time has passed. May free a link that is parting. */
 void verbs_link_tick(struct verbs_link *link, uint64_t now_ns);

@@ -38,10 +38,9 @@ static bool shape(void *owner, struct pair_shape *wanted, struct pair_settings *
                   const struct device_port *port)
 {
     struct rail *rail = owner;
-    const struct verbs *verbs = rail->link->verbs;
     *wanted = rail_shape(rail);
-    *settings = (struct pair_settings){.timeout = verbs->ack_timeout, .retries = LINK_RETRIES};
-    const struct device_port *own = &verbs->devices.port[rail->index];
+    *settings = rail_settings(rail);
+    const struct device_port *own = &rail->link->verbs->devices.port[rail->index];
     return port->context == own->context &&
            port->number == own->number; /* its slots are registered there */
 }

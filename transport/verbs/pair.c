@@ -298,16 +298,26 @@ static void fill_route(struct ibv_ah_attr *route, const struct device_port *port
     }
 }
 
-static kolo_status route_failed(const struct pair *pair, const struct pair_address *remote,
-                                int error)
+kolo_status pair_route(struct ibv_ah_attr *route, const struct pair *pair,
+                       const struct pair_address *remote, const struct pair_settings *settings)
+{
+    kolo_status status = check_fabric(pair->port, remote);
+    if (status == KOLO_OK) {
+        fill_route(route, pair->port, remote, settings);
+    }
+    return status;
+}
+
+kolo_status pair_route_failed(const struct pair *pair, const struct pair_address *remote, int error)
 {
     char here[GID_TEXT_BYTES], there[GID_TEXT_BYTES];
-    return fail(KOLO_ERR_SYSTEM,
-                "%s:%u: no way from GID %u (%s) to %s%s: %s; try to ping it, and look at the "
-                "interface's address and routes",
-                pair->port->name, pair->port->number, pair->port->gid_index,
-                gid_text(here, &pair->port->gid), remote->ethernet ? "" : "LID and GID ",
-                gid_text(there, &remote->gid), strerror(error));
+    return fail_quietly(
+        KOLO_ERR_SYSTEM,
+        "%s:%u: no way from GID %u (%s) to %s%s: %s; try to ping it, and look at the "
+        "interface's address and routes",
+        pair->port->name, pair->port->number, pair->port->gid_index,
+        gid_text(here, &pair->port->gid), remote->ethernet ? "" : "LID and GID ",
+        gid_text(there, &remote->gid), strerror(error));
 }
 
 static kolo_status to_receive(const struct pair *pair, const struct pair_address *remote,
@@ -329,7 +339,7 @@ static kolo_status to_receive(const struct pair *pair, const struct pair_address
     }
     fill_route(&attributes.ah_attr, port, remote, settings);
     int error = ibv_modify_qp(pair->qp, &attributes, mask);
-    return error == 0 ? KOLO_OK : route_failed(pair, remote, error);
+    return error == 0 ? KOLO_OK : pair_route_failed(pair, remote, error);
 }
 
 static uint8_t reads_to_send(const struct device_port *port, const struct pair_address *remote,

@@ -73,10 +73,19 @@ void pair_address_put(struct wire_writer *writer, const struct pair_address *add
 void pair_address_get(struct wire_reader *reader, struct pair_address *address);
 
 /** Bring it to ready-to-send towards `remote`. Both ends must do so; neither waits for the other, but on RoCE the kernel resolves
- *  the neighbour's hardware address first, for a second at most. KOLO_ERR_ARGUMENT, not logged (different fabrics: InfiniBand and
- *  Ethernet, RoCE v1 and v2, IPv4 and IPv6; an MTU that a port does not have); KOLO_ERR_SYSTEM (no route to the GID: says which). */
+ *  the neighbour's hardware address first, for a second at most, if it does not know it (resolver.h). KOLO_ERR_ARGUMENT, not logged
+ *  (different fabrics: InfiniBand and Ethernet, RoCE v1 and v2, IPv4 and IPv6; an MTU that a port does not have); KOLO_ERR_SYSTEM (no
+ *  route to the GID: says which; not logged, since there may be other ways). */
 kolo_status pair_connect(struct pair *pair, const struct pair_address *remote,
                          const struct pair_settings *settings);
+
+/** The route that pair_connect() will take. KOLO_ERR_ARGUMENT as there. */
+kolo_status pair_route(struct ibv_ah_attr *route, const struct pair *pair,
+                       const struct pair_address *remote, const struct pair_settings *settings);
+
+/** The kernel finds no way to the peer's address: KOLO_ERR_SYSTEM, explained, not logged. */
+kolo_status pair_route_failed(const struct pair *pair, const struct pair_address *remote,
+                              int error);
 
 /** What a completion status means and what to look at, for people: "retry exceeded: the peer does not answer; ...". */
 const char *pair_explain(enum ibv_wc_status status);

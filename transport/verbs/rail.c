@@ -9,6 +9,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
 #include "transport/verbs/link.h"
+#include "transport/verbs/resolver.h"
 
 /* ---- receives ----------------------------------------------------------------------------------------------------- */
 
@@ -105,6 +106,13 @@ err_leave_queue:
     return status;
 }
 
+static void stop_looking(struct rail *rail)
+{
+    rail->link->verbs->looking -= rail->resolution != NULL;
+    resolution_end(rail->resolution);
+    rail->resolution = NULL;
+}
+
 void rail_close(struct rail *rail)
 {
     if (rail->state == RAIL_OFF) {
@@ -115,6 +123,7 @@ void rail_close(struct rail *rail)
     rail->pair = NULL;
     cm_connection_close(rail->connection);
     rail->connection = NULL;
+    stop_looking(rail);
     pair_destroy(&rail->own);
     completion_delist(completion, rail->id);
     completion_leave(completion, rail->cq);
@@ -146,15 +155,56 @@ void rail_greet(struct rail *rail)
     rail_ring(rail, true);
 }
 
-kolo_status rail_connect(struct rail *rail, const struct pair_address *remote,
-                         const struct pair_settings *settings)
+struct pair_settings rail_settings(const struct rail *rail)
 {
-    rail->to = *remote;
-    kolo_status status = pair_connect(rail->pair, remote, settings);
+    return (struct pair_settings){.timeout = rail->link->verbs->ack_timeout,
+                                  .retries = LINK_RETRIES};
+}
+
+static kolo_status connect_now(struct rail *rail)
+{
+    struct pair_settings settings = rail_settings(rail);
+    kolo_status status = pair_connect(rail->pair, &rail->to, &settings);
     if (status == KOLO_OK) {
         rail_greet(rail);
     }
     return status;
+}
+
+kolo_status rail_connect(struct rail *rail, const struct pair_address *remote)
+{
+    struct verbs *verbs = rail->link->verbs;
+    struct pair_settings settings = rail_settings(rail);
+    struct ibv_ah_attr route;
+    rail->to = *remote;
+    kolo_status status = pair_route(&route, rail->pair, remote, &settings);
+    if (status != KOLO_OK) {
+        return status;
+    }
+    if (!rail->pair->port->ethernet ||
+        resolver_ask(&rail->resolution, verbs->resolver, rail->pair->port->pd, &route) != KOLO_OK) {
+        return connect_now(rail); /* at worst it takes a while */
+    }
+    verbs->looking++;
+    rail->state = RAIL_MEETING;
+    return KOLO_OK;
+}
+
+bool rail_connect_on(struct rail *rail)
+{
+    int error;
+    if (!resolution_is_done(rail->resolution, &error)) {
+        return false;
+    }
+    stop_looking(rail);
+    if (rail->state == RAIL_MEETING) {
+        kolo_status status =
+            error != 0 ? pair_route_failed(rail->pair, &rail->to, error) : connect_now(rail);
+        if (status != KOLO_OK) {
+            rail_break(rail, status, "%s", kolo_last_error());
+        }
+    }
+    return true;
 }
 
 /* From any state to the one that pair_create() leaves it in; the number stays. */
@@ -176,10 +226,9 @@ static kolo_status reset(const struct rail *rail)
                                      strerror(abs(error)));
 }
 
-kolo_status rail_connect_again(struct rail *rail, const struct pair_settings *settings)
+kolo_status rail_connect_again(struct rail *rail)
 {
     struct completion *completion = &rail->link->verbs->completion;
-    struct pair_address to = rail->to;
     assert(!rail->by_cm && !rail->acked && !rail->heard && rail->pair != NULL);
     completion_delist(completion, rail->id); /* so that completions of before find nobody */
     kolo_status status = completion_enlist(&rail->id, completion, rail);
@@ -194,7 +243,7 @@ kolo_status rail_connect_again(struct rail *rail, const struct pair_settings *se
     rail->chained = rail->owed = rail->heard_word = 0;
     rail->load = 0;
     rail_equip(rail, rail->pair);
-    status = rail_connect(rail, &to, settings);
+    status = connect_now(rail);
     if (status != KOLO_OK) {
         rail->state = RAIL_BROKEN;
     }

@@ -21,12 +21,13 @@
 #define RAIL_TEXT_BYTES 256
 
 struct cm_connection;
+struct resolution;
 struct verbs_link;
 
 enum rail_state {
     RAIL_OFF = 0, /* no queue pair, and never again */
     RAIL_MADE,    /* or, by rdma_cm, to be made */
-    RAIL_MEETING, /* rdma_cm is connecting it */
+    RAIL_MEETING, /* rdma_cm is connecting it, or the way is looked for */
     RAIL_TRYING,  /* connected; hellos are under way */
     RAIL_UP,
     RAIL_BROKEN /* failed; its link has yet to see to it */
@@ -59,6 +60,7 @@ struct rail {
     struct pair *pair; /* `own`, or the connection's; NULL: not there yet */
     struct pair own;
     struct cm_connection *connection; /* by rdma_cm only */
+    struct resolution *resolution;    /* not by rdma_cm: while the way is looked for */
     bool by_cm;
     bool iwarp;
     struct ibv_cq *cq;
@@ -108,13 +110,19 @@ void rail_aim(struct rail *rail, uint64_t base, uint32_t key, uint32_t hello);
 /** Fail all that is posted on the device: nothing comes by it any more. */
 void rail_flush(struct rail *rail);
 
-/** Bring it, aimed, towards the peer's and say hello. Errors as pair_connect(). */
-kolo_status rail_connect(struct rail *rail, const struct pair_address *remote,
-                         const struct pair_settings *settings);
+/** How its queue pair is connected. */
+struct pair_settings rail_settings(const struct rail *rail);
+
+/** Begin to bring it, aimed, towards the peer's: at once, or on Ethernet after the kernel has found the neighbour. Then it says hello.
+ *  Not by rdma_cm. Errors as pair_connect(). */
+kolo_status rail_connect(struct rail *rail, const struct pair_address *remote);
+
+/** While it has a resolution: go on if that is done. True if it was. */
+bool rail_connect_on(struct rail *rail);
 
 /** It has failed before anything was heard of the peer, which may not have come as far: begin again with the same queue pair.
  *  Not by rdma_cm, which waits for the peer. Errors as pair_connect(). */
-kolo_status rail_connect_again(struct rail *rail, const struct pair_settings *settings);
+kolo_status rail_connect_again(struct rail *rail);
 
 /** Work requests that may still be posted. */
 static inline unsigned rail_room(const struct rail *rail)

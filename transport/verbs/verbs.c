@@ -10,6 +10,7 @@
 #include "runtime/base/status.h"
 #include "transport/verbs/link.h"
 #include "transport/verbs/parting.h"
+#include "transport/verbs/resolver.h"
 
 #define TICK_ROUNDS 64                /* of progress() between two looks at the clock */
 #define BUSY_TICK_NS (20 * NS_PER_MS) /* while links come up or part */
@@ -29,6 +30,7 @@ static void verbs_destroy(struct transport *base)
         registrations_close(verbs->registrations);
     }
     meeting_close(&verbs->meeting);
+    resolver_close(verbs->resolver);
     completion_close(&verbs->completion);
     if (verbs->timer_fd >= 0) {
         close(verbs->timer_fd);
@@ -78,6 +80,14 @@ static kolo_status open_parts(struct verbs *verbs, const struct verbs_wire *wire
     if (verbs->spare != NULL && epoll_ctl(verbs->completion.wait_fd, EPOLL_CTL_ADD,
                                           verbs->spare->ops->wait_fd(verbs->spare), &event) != 0) {
         return fail(KOLO_ERR_SYSTEM, "cannot watch the spare transport: %s", strerror(errno));
+    }
+    status = resolver_open(&verbs->resolver);
+    if (status == KOLO_OK && epoll_ctl(verbs->completion.wait_fd, EPOLL_CTL_ADD,
+                                       resolver_fd(verbs->resolver), &event) != 0) {
+        status = fail(KOLO_ERR_SYSTEM, "cannot watch a resolver: %s", strerror(errno));
+    }
+    if (status != KOLO_OK) {
+        return status;
     }
     status = registrations_open(&verbs->registrations, &verbs->devices);
     if (status == KOLO_OK) {
@@ -391,6 +401,20 @@ static void look_around(struct verbs *verbs)
     }
 }
 
+static bool look_on(struct verbs *verbs)
+{
+    bool any = false;
+    resolver_hear(verbs->resolver);
+    for (struct verbs_link *link = verbs->links; link != NULL && verbs->looking > 0;
+         link = link->next) {
+        any |= verbs_link_look_on(link);
+    }
+    if (verbs->looking == 0) {
+        resolver_hear(verbs->resolver); /* of what was done meanwhile: nobody would hear it later */
+    }
+    return any;
+}
+
 static bool verbs_progress(struct transport *base)
 {
     struct verbs *verbs = (struct verbs *)base;
@@ -399,6 +423,9 @@ static bool verbs_progress(struct transport *base)
     any |= completion_poll(&verbs->completion) > 0;
     if (verbs->sparing > 0) {
         any |= spare_progress(verbs);
+    }
+    if (verbs->looking > 0) {
+        any |= look_on(verbs);
     }
     any |= step_busy(verbs);
     if (++verbs->rounds >= TICK_ROUNDS) {

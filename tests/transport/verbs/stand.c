@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/base/region.h"
+#include "transport/verbs/link.h"
 #include "transport/verbs/verbs.h"
 
 #define NAMES_BYTES 64
@@ -83,9 +84,24 @@ void stand_queue_pairs(unsigned pairs)
     stand_pairs = pairs;
 }
 
+/* A link is up with its first rail: others may still look for their way. */
+static bool all_rails_are_up(const struct mesh *mesh)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct verbs_link *link = (const struct verbs_link *)mesh->peers[i].links[1 - i];
+        for (unsigned k = 0; k < link->rails; k++) {
+            if (link->rail[k].state != RAIL_UP) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void stand_link(struct mesh *mesh)
 {
     mesh_connect(mesh);
+    MESH_WAIT(mesh, all_rails_are_up(mesh));
 }
 
 void stand_close(struct mesh *mesh)

@@ -14,7 +14,7 @@ void stand_open(struct mesh *mesh, unsigned rails, const struct fake_device *sha
 /** The next stand_open() gives links so many queue pairs on each port; 1 at the start. */
 void stand_queue_pairs(unsigned pairs);
 
-/** Link them. */
+/** Link them, by all rails. */
 void stand_link(struct mesh *mesh);
 
 /** Destroy what is left; assert that no object of any device is open, and no memory a region. */

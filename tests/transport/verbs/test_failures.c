@@ -134,6 +134,77 @@ static void ends_that_cannot_reach_each_other(void **state)
     stand_close(&mesh);
 }
 
+/* Both ends begin to connect, while nobody says who has their addresses: that blocks nobody. */
+static void connect_unresolved(struct mesh *mesh, unsigned rails)
+{
+    uint8_t offers[2][TRANSPORT_OFFER_BYTES];
+    size_t bytes[2];
+    stand_open(mesh, rails, NULL);
+    fake_hold_resolving(true);
+    for (unsigned i = 0; i < 2; i++) {
+        mesh_link_create(mesh, i, 1 - i, 7, offers[i], &bytes[i]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct link *link = mesh->peers[i].links[1 - i];
+        assert_int_equal(link->ops->link_connect(link, offers[1 - i], bytes[1 - i]), KOLO_OK);
+        assert_int_equal(mesh_state(mesh, i, 1 - i), LINK_CONNECTING);
+    }
+    mesh_settle(mesh);
+    assert_false(both_done(mesh));
+}
+
+static void a_neighbour_that_answers_late_is_waited_for(void **state)
+{
+    (void)state;
+    struct mesh mesh;
+    connect_unresolved(&mesh, 2);
+    fake_hold_resolving(false);
+    MESH_WAIT(&mesh, both_done(&mesh));
+    stand_exchange(&mesh, 0, 0, 1, LENGTH);
+    stand_close(&mesh);
+}
+
+/* One end's kernel hears nothing of the neighbour; its other rail carries the link. */
+static void a_rail_whose_neighbour_is_missing_is_left_out(void **state)
+{
+    (void)state;
+    struct mesh mesh;
+    connect_unresolved(&mesh, 2);
+    fake_fail(FAKE_VERB_CREATE_AH, 1, ETIMEDOUT);
+    fake_hold_resolving(false);
+    MESH_WAIT(&mesh, both_done(&mesh));
+    stand_exchange(&mesh, 0, 0, 1, LENGTH);
+    stand_close(&mesh);
+}
+
+static void without_a_neighbour_another_wire_is_to_be_taken(void **state)
+{
+    (void)state;
+    struct mesh mesh;
+    connect_unresolved(&mesh, 1);
+    fake_fail(FAKE_VERB_CREATE_AH, 1, EHOSTUNREACH);
+    fake_hold_resolving(false);
+    MESH_WAIT(&mesh, both_done(&mesh));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(mesh_state(&mesh, i, 1 - i), LINK_LOST);
+        assert_int_equal(mesh_why(&mesh, i, 1 - i), KOLO_ERR_STATE);
+    }
+    stand_close(&mesh);
+}
+
+/* The poster's patience ends first. */
+static void a_link_that_is_being_resolved_can_be_closed(void **state)
+{
+    (void)state;
+    struct mesh mesh;
+    connect_unresolved(&mesh, 2);
+    mesh_link_close(&mesh, 0, 1);
+    mesh_settle(&mesh);
+    fake_hold_resolving(false);
+    MESH_WAIT(&mesh, mesh_state(&mesh, 1, 0) == LINK_LOST);
+    stand_close(&mesh);
+}
+
 /* A fabric that loses a little, or is slow, loses no link. */
 static void short_cuts_are_survived(void **state)
 {
@@ -202,6 +273,10 @@ int main(void)
         cmocka_unit_test(an_idle_link_is_lost),
         cmocka_unit_test(a_link_is_lost_in_mid_message),
         cmocka_unit_test(ends_that_cannot_reach_each_other),
+        cmocka_unit_test(a_neighbour_that_answers_late_is_waited_for),
+        cmocka_unit_test(a_rail_whose_neighbour_is_missing_is_left_out),
+        cmocka_unit_test(without_a_neighbour_another_wire_is_to_be_taken),
+        cmocka_unit_test(a_link_that_is_being_resolved_can_be_closed),
         cmocka_unit_test(short_cuts_are_survived),
         cmocka_unit_test(an_unready_receiver_is_waited_for),
         cmocka_unit_test(other_links_go_on),

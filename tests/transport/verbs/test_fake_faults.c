@@ -58,6 +58,7 @@ static unsigned call_all(unsigned *failed_at)
     __be16 key;
     struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RTS};
     struct ibv_qp_init_attr init = {.send_cq = a.cq, .recv_cq = a.cq, .qp_type = IBV_QPT_RC};
+    struct ibv_ah_attr route = {.port_num = 1, .is_global = 1};
     struct ibv_srq_init_attr shared = {.attr = {.max_wr = 1, .max_sge = 1}};
     ERROR(QUERY_DEVICE, ibv_query_device(a.context, &limits));
     ERROR(QUERY_PORT, ibv_query_port(a.context, 1, &port));
@@ -65,6 +66,7 @@ static unsigned call_all(unsigned *failed_at)
     ERROR(QUERY_GID_TABLE, (int)ibv_query_gid_table(a.context, entries, FAKE_GIDS_MAX, 0));
     ERROR(QUERY_PKEY, ibv_query_pkey(a.context, 1, 0, &key));
     POINTER(ALLOC_PD, ibv_alloc_pd(a.context), ibv_dealloc_pd);
+    POINTER(CREATE_AH, ibv_create_ah(a.pd, &route), ibv_destroy_ah);
     POINTER(REG_MR, ibv_reg_mr(a.pd, a.memory, 10, 0), ibv_dereg_mr);
     POINTER(REG_DMABUF_MR, ibv_reg_dmabuf_mr(a.pd, 0, 10, 0, -1, 0), ibv_dereg_mr);
     POINTER(CREATE_COMP_CHANNEL, ibv_create_comp_channel(a.context), ibv_destroy_comp_channel);

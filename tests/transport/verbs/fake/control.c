@@ -12,6 +12,14 @@ void fake_order(enum fake_order order, uint64_t seed)
     world_unlock();
 }
 
+void fake_hold_resolving(bool on)
+{
+    world_lock();
+    world.holds_resolving = on;
+    pthread_cond_broadcast(&world.resolved);
+    world_unlock();
+}
+
 void fake_garbage(bool on)
 {
     world_lock();

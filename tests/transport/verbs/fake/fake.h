@@ -89,6 +89,7 @@ void fake_advance(uint64_t ns);
     X(QUERY_GID_TABLE)                                                                             \
     X(QUERY_PKEY)                                                                                  \
     X(ALLOC_PD)                                                                                    \
+    X(CREATE_AH)                                                                                   \
     X(REG_MR)                                                                                      \
     X(REG_DMABUF_MR)                                                                               \
     X(CREATE_COMP_CHANNEL)                                                                         \
@@ -131,6 +132,9 @@ void fake_remove(unsigned device, bool flush);
 /** What lies between two ports, both directions. Cut: queue pairs see retry exceeded after their own timeouts. */
 void fake_path(unsigned device_a, unsigned port_a, unsigned device_b, unsigned port_b, bool cut,
                uint64_t delay_ns);
+
+/** ibv_create_ah() does not return before this is taken back: nobody answers who has the address. */
+void fake_hold_resolving(bool on);
 
 /** The queue pair fails: IBV_EVENT_QP_FATAL, all is flushed. Its peer will see retry exceeded. False if there is none of this number. */
 bool fake_break(uint32_t qp_number);

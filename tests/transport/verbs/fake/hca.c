@@ -135,6 +135,7 @@ void fake_start(unsigned devices, const struct fake_device *device)
     world.order = FAKE_PROMPT;
     world.random = 1;
     world.garbage = false;
+    world.holds_resolving = false;
     world.speed = 1;
     world.device_memory = NULL;
     world_unlock();

@@ -1,4 +1,6 @@
 /* Routes: from a port, through an address, to another port and the queue pair behind it. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/transport/verbs/fake/world.h"
@@ -45,6 +47,44 @@ bool route_find(unsigned *device, unsigned *port, const struct hca *from, unsign
         }
     }
     return false;
+}
+
+struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr)
+{
+    (void)attr;
+    struct domain *domain = WORLD_OWNER(pd, struct domain, pd);
+    struct address_handle *handle = calloc(1, sizeof *handle);
+    world_lock();
+    while (world.holds_resolving) {
+        pthread_cond_wait(&world.resolved, &world.lock);
+    }
+    int error =
+        handle == NULL ? ENOMEM : world_verb(FAKE_VERB_CREATE_AH, context_of(pd->context)->hca);
+    if (error == 0) {
+        handle->ah = (struct ibv_ah){.context = pd->context, .pd = pd};
+        object_open(&handle->object, "address handle of device",
+                    context_of(pd->context)->hca->index);
+        object_needs(&handle->object, &domain->object);
+    }
+    world_unlock();
+    if (error != 0) {
+        free(handle);
+        errno = error;
+        return NULL;
+    }
+    return &handle->ah;
+}
+
+int ibv_destroy_ah(struct ibv_ah *ah)
+{
+    struct address_handle *handle = WORLD_OWNER(ah, struct address_handle, ah);
+    world_lock();
+    int error = object_close(&handle->object);
+    world_unlock();
+    if (error == 0) {
+        free(handle);
+    }
+    return error;
 }
 
 /* Whether the far end takes packets of this pair at all. */

@@ -7,6 +7,7 @@
 
 struct world world = {.lock = PTHREAD_MUTEX_INITIALIZER,
                       .wake = PTHREAD_COND_INITIALIZER,
+                      .resolved = PTHREAD_COND_INITIALIZER,
                       .objects = {.previous = &world.objects, .next = &world.objects},
                       .speed = 1,
                       .random = 1};

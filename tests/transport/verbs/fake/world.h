@@ -58,6 +58,11 @@ struct domain {
     struct ibv_pd pd;
 };
 
+struct address_handle {
+    struct object object;
+    struct ibv_ah ah;
+};
+
 struct region {
     struct object object;
     struct ibv_mr mr;
@@ -171,7 +176,9 @@ struct fault {
 
 struct world {
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* for the thread */
+    pthread_cond_t wake;     /* for the thread */
+    pthread_cond_t resolved; /* for those in ibv_create_ah() */
+    bool holds_resolving;
     pthread_t thread;
     unsigned contexts; /* open; the thread lives while there are any */
     bool thread_runs, thread_ends;
