@@ -7,7 +7,6 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/wire.h"
-#include "tools/doctor_facts.h"
 #include "tools/doctor_peer.h"
 #include "tools/doctor_socket.h"
 #include "transport/tcp/address.h"

@@ -170,21 +170,26 @@ static void compare_speed(struct doctor_findings *findings, const struct doctor_
                 here->speed_Mbps < there->speed_Mbps ? here->interface : there->interface);
 }
 
-static const struct doctor_fact_port *alike(const struct doctor_facts *facts,
-                                            const struct doctor_fact_port *port)
+const struct doctor_fact_port *doctor_facts_partner(const struct doctor_facts *there,
+                                                    const struct doctor_facts *here, unsigned port)
 {
-    for (unsigned i = 0; i < facts->ports; i++) {
-        if (facts->port[i].ethernet == port->ethernet) {
-            return &facts->port[i];
+    bool ethernet = here->port[port].ethernet;
+    if (port < there->ports && there->port[port].ethernet == ethernet) {
+        return &there->port[port];
+    }
+    for (unsigned i = 0; i < there->ports; i++) {
+        if (there->port[i].ethernet == ethernet) {
+            return &there->port[i];
         }
     }
     return NULL;
 }
 
-static void compare_port(struct doctor_findings *findings, const struct doctor_fact_port *mine,
-                         const struct doctor_facts *there)
+static void compare_port(struct doctor_findings *findings, const struct doctor_facts *here,
+                         unsigned port, const struct doctor_facts *there)
 {
-    const struct doctor_fact_port *other = alike(there, mine);
+    const struct doctor_fact_port *mine = &here->port[port];
+    const struct doctor_fact_port *other = doctor_facts_partner(there, here, port);
     struct doctor_finding *finding;
     if (other == NULL) {
         finding =
@@ -228,7 +233,7 @@ static void compare_ports(struct doctor_findings *findings, const struct doctor_
         return;
     }
     for (unsigned i = 0; i < here->ports; i++) {
-        compare_port(findings, &here->port[i], there);
+        compare_port(findings, here, i, there);
     }
 }
 

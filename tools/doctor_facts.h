@@ -43,4 +43,8 @@ void doctor_facts_get(struct doctor_facts *facts, struct wire_reader *reader);
 void doctor_facts_compare(struct doctor_findings *findings, const struct doctor_facts *here,
                           const struct doctor_facts *there);
 
+/** The port of `there` that traffic of this host's port meets: rails are paired by index, where both are of one kind. NULL: none. */
+const struct doctor_fact_port *doctor_facts_partner(const struct doctor_facts *there,
+                                                    const struct doctor_facts *here, unsigned port);
+
 #endif

@@ -16,9 +16,9 @@ static void print_help(void)
 {
     printf("Usage: kolo doctor [HOST[:PORT]] [OPTIONS]\n\n"
            "What on this host would hurt a run, why, and the command that cures it.\n"
-           "With HOST, where `kolo doctor --serve` or `kolo perf link --serve` runs: also whether "
-           "the\n"
-           "two reach each other, both ways, and whether their settings agree.\n\n"
+           "With HOST, where `kolo doctor --serve` or `kolo perf link --serve` runs: also whether\n"
+           "the two reach each other, both ways, by TCP and by RDMA, and whether their settings\n"
+           "agree.\n\n"
            "      --json FILE     write all findings, the good ones too\n"
            "  -v, --verbose       show what is fine, too\n"
            "      --serve         answer `kolo doctor HOST` from other hosts until interrupted\n"

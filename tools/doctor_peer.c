@@ -11,7 +11,6 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/wire.h"
-#include "tools/doctor_facts.h"
 #include "tools/doctor_socket.h"
 #include "tools/link_hello.h"
 #include "transport/tcp/address.h"
@@ -313,6 +312,7 @@ static void converse(struct talk *talk, int listener, struct doctor_facts *here)
         return;
     }
     try_bulk(talk, here, &there);
+    doctor_peer_try_rdma(talk->findings, talk->peer, here, &there);
 }
 
 static void talk_over(struct talk *talk)

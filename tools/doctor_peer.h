@@ -3,10 +3,12 @@
  * server has welcomed (link_hello.h).
  *
  * What is said, in this order: how long each step may take and the asker's facts; the answerer's facts; how the answerer's call to
- * the asker's own port ended; many bytes to the answerer, a byte back; many bytes to the asker, a byte back. */
+ * the asker's own port ended; many bytes to the answerer, a byte back; many bytes to the asker, a byte back. After it, where both
+ * have RDMA ports, the asker measures each of them as a client of `kolo perf link`. */
 #ifndef KOLO_TOOLS_DOCTOR_PEER_H
 #define KOLO_TOOLS_DOCTOR_PEER_H
 
+#include "tools/doctor_facts.h"
 #include "tools/doctor_finding.h"
 #include "tools/doctor_view.h"
 
@@ -20,6 +22,11 @@ struct doctor_peer {
 /** Ask. Adds what was found, the good things too. Takes a few time-outs at most. Main thread. */
 void doctor_peer_check(struct doctor_findings *findings, const struct doctor_view *view,
                        const struct doctor_peer *peer);
+
+/** The part that tries RDMA: adds one finding for each port here that has a partner there. Blocks for half a second a port, and
+ *  where nothing passes until RDMA gives up: some seconds, LINK_RUN_GRACE_NS (link_bench.h) at most. */
+void doctor_peer_try_rdma(struct doctor_findings *findings, const struct doctor_peer *peer,
+                          const struct doctor_facts *here, const struct doctor_facts *there);
 
 /** Answer one asker; `fd` is welcomed and stays the caller's. Every wait is bounded; whatever goes wrong ends it. */
 void doctor_peer_answer(int fd, const struct doctor_view *view);

@@ -5,8 +5,10 @@ import re
 import sys
 
 import guest
+import scenes
 from guest import INDEX, check
 
+KOLO = os.path.join(sys.argv[1], "bin/kolo")
 SUMS = os.path.join(sys.argv[1], "tests/vm/sums")
 PEER_TIMEOUT_S = 3
 LATE_S = PEER_TIMEOUT_S + 6  # emulated processors are slow
@@ -128,7 +130,25 @@ def a_silent_network_is_named():
         named_in_time(here.end(expected=3), 2 - INDEX)
 
 
+def the_doctor_finds_rdma_cut():
+    if INDEX == 1:
+        cut_rdma()
+    scenes.doctor_finds(KOLO, "doctor_cut", r"^ok peer large(.*\n)*error peer rdma path: no RDMA between .*UDP port 4791")
+    if INDEX == 1:
+        mend_rdma()
+
+
+def the_doctor_finds_large_packets_dropped():
+    """A path with a small MTU: TCP is told and adapts, soft-RoCE's packets are dropped."""
+    if INDEX == 1:
+        guest.run("ip", "route", "change", "10.77.0.0/24", "dev", "eth0", "mtu", "lock", "600")
+    scenes.doctor_finds(KOLO, "doctor_large", r"^ok peer large(.*\n)*error peer rdma path: small messages pass between .*large ones do not")
+    if INDEX == 1:
+        guest.run("ip", "route", "change", "10.77.0.0/24", "dev", "eth0")
+
+
 if __name__ == "__main__":
     guest.play(a_killed_peer_is_named, tcp_takes_over_when_rdma_is_cut, tcp_takes_over_when_the_port_goes_down,
-               without_another_way_it_is_an_error, a_removed_device_is_let_go, tcp_serves_who_has_no_device,
+               without_another_way_it_is_an_error, the_doctor_finds_rdma_cut,
+               the_doctor_finds_large_packets_dropped, a_removed_device_is_let_go, tcp_serves_who_has_no_device,
                a_silent_network_is_named)

@@ -26,5 +26,9 @@ def sends_under_flow_control():
     scenes.link(KOLO, "link_sends", tests=("send",), more=("--bidirectional", "--pairs", "3", "--post-list", "8"))
 
 
+def doctors():
+    scenes.doctor_finds(KOLO, "doctor", rf"^ok peer rdma path: {guest.DEVICE}:1 and {guest.DEVICE}:1 .*small and large messages")
+
+
 if __name__ == "__main__":
-    guest.play(the_transport, all_reduce, links, sends_under_flow_control)
+    guest.play(the_transport, all_reduce, links, sends_under_flow_control, doctors)

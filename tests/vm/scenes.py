@@ -103,3 +103,30 @@ def measure_link(kolo, tests, more):
     check({record["test"] for record in records} == set(tests), said)
     for record in records:
         check(record["bandwidth_Bps"] > 0 and record.get("wrong", 0) == 0, f"{record}\n{said}")
+
+
+def doctor(kolo, place):
+    """`kolo doctor` in the second guest looks at the way to the first. Returns there what it found about the peer, a line for each
+    finding, and None in the others."""
+    if INDEX != 2:
+        with guest.Program(kolo, "doctor", "--serve") as server:
+            server.wait_for("serving")
+            guest.meet(place + "_serves")
+            guest.meet(place + "_done")
+        return None
+    guest.meet(place + "_serves")
+    with tempfile.TemporaryDirectory() as folder:
+        document = os.path.join(folder, "doctor.json")
+        said = guest.run(kolo, "doctor", guest.FIRST, "--verbose", "--json", document, expected=None)
+        with open(document, encoding="utf-8") as file:
+            findings = json.load(file)["findings"]
+    guest.meet(place + "_done")
+    check(guest.FIRST in said, said)
+    return "".join(f"{finding['severity']} {finding['check']}: {finding['seen']} | {finding['why']}\n"
+                   for finding in findings if finding["check"].startswith("peer"))
+
+
+def doctor_finds(kolo, place, pattern):
+    """The second guest's findings about the first match this."""
+    found = doctor(kolo, place)
+    check(found is None or re.search(pattern, found, re.MULTILINE), found)

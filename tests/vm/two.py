@@ -39,16 +39,7 @@ def links():
 
 
 def doctors():
-    if INDEX == 1:
-        with guest.Program(KOLO, "doctor", "--serve") as server:
-            server.wait_for("serving")
-            guest.meet("doctor_serves")
-            guest.meet("doctor_done")
-    else:
-        guest.meet("doctor_serves")
-        said = guest.run(KOLO, "doctor", guest.FIRST, "--verbose", expected=None)
-        check(guest.FIRST in said, said)
-        guest.meet("doctor_done")
+    scenes.doctor_finds(KOLO, "doctor", rf"^ok peer rdma path: {guest.DEVICE}:1 and {guest.DEVICE}:1 .*small and large messages")
 
 
 def packets_get_lost():
