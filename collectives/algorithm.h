@@ -26,6 +26,10 @@ struct algorithm {
     /** Expected seconds for a vector of `bytes` on a uniform network (closed formula; pipelined where the executor pipelines). */
     double (*seconds)(const struct network_uniform *network, uint32_t size, uint64_t bytes);
 
+    /** The same when every rank shows its input to all others at once (exchange.h) instead of sending it to each: what takes its
+     *  time is then the looking. NULL: no exchange. */
+    double (*shown_seconds)(const struct network_uniform *network, uint32_t size, uint64_t bytes);
+
     /** Payload bytes of all messages of the rank that sends most, when every chunk divides evenly, in vectors: divided by the
      *  bytes of the whole vector (all blocks). The verifier and the tests hold the schedule to it. */
     double (*sent_fraction)(uint32_t size);

@@ -23,6 +23,11 @@ double cost_exchange(const struct network_uniform *network, double messages, dou
 double cost_fan(const struct network_uniform *network, double messages, double bytes,
                 double fold_s);
 
+/** A step in which every rank shows a message to `others`, and looks at theirs: it copies `copied` bytes, what it shows included,
+ *  and spends `fold_s` on what it folds, when all are there. */
+double cost_show(const struct network_uniform *network, double others, double copied,
+                 double fold_s);
+
 /** Folding `bytes` into an accumulator. */
 double cost_reduce(const struct network_uniform *network, double bytes);
 

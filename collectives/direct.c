@@ -111,6 +111,22 @@ void direct_reduce(struct schedule *schedule, uint32_t rank, uint32_t size, uint
     build_end(&build);
 }
 
+void direct_barrier(struct schedule *schedule, uint32_t rank, uint32_t size, uint32_t root)
+{
+    struct build build;
+    struct build_shape shape = {COLLECTIVE_BARRIER, rank, size, root, 0, 0};
+    if (!build_begin(&build, schedule, &shape)) {
+        return;
+    }
+    for (uint32_t i = 1; i < size; i++) {
+        build_signal(&build, after(rank, i, size));
+    }
+    for (uint32_t i = 1; i < size; i++) {
+        build_await(&build, before(rank, i, size));
+    }
+    build_end(&build);
+}
+
 /* ---- formulas ----------------------------------------------------------------------------------------------------- */
 
 /* Every source but the first is folded, as they come. */
@@ -151,6 +167,39 @@ double direct_reduce_seconds(const struct network_uniform *network, uint32_t siz
     return size == 1 ? 0 : cost_fan(network, size - 1, all, fold_s(network, size, all));
 }
 
+double direct_barrier_seconds(const struct network_uniform *network, uint32_t size, uint64_t bytes)
+{
+    (void)bytes;
+    return size == 1 ? 0 : cost_exchange(network, size - 1, 0, 0);
+}
+
+double direct_all_reduce_shown_seconds(const struct network_uniform *network, uint32_t size,
+                                       uint64_t bytes)
+{
+    double all = (double)bytes;
+    return size == 1 ? 0 : cost_show(network, size - 1, all, fold_s(network, size, all));
+}
+
+double direct_reduce_scatter_shown_seconds(const struct network_uniform *network, uint32_t size,
+                                           uint64_t bytes)
+{
+    double all = (double)bytes, block = all / size;
+    return size == 1 ? 0 : cost_show(network, size - 1, all, fold_s(network, size, block));
+}
+
+double direct_all_gather_shown_seconds(const struct network_uniform *network, uint32_t size,
+                                       uint64_t bytes)
+{
+    return size == 1 ? 0 : cost_show(network, size - 1, (double)bytes, 0);
+}
+
+double direct_barrier_shown_seconds(const struct network_uniform *network, uint32_t size,
+                                    uint64_t bytes)
+{
+    (void)bytes;
+    return size == 1 ? 0 : cost_show(network, size - 1, 0, 0);
+}
+
 double direct_all_reduce_sent(uint32_t size)
 {
     return size - 1;
@@ -169,4 +218,10 @@ double direct_broadcast_sent(uint32_t size)
 double direct_reduce_sent(uint32_t size)
 {
     return size == 1 ? 0 : 1;
+}
+
+double direct_barrier_sent(uint32_t size)
+{
+    (void)size;
+    return 0;
 }

@@ -40,10 +40,13 @@ emitter_sent recursive_doubling_all_reduce_sent;
 /* direct.c: everyone to everyone (or the root) in one step, folded in rank order. */
 emitter_bounds direct_bounds;
 emitter direct_all_reduce, direct_reduce_scatter, direct_all_gather, direct_broadcast,
-    direct_reduce;
+    direct_reduce, direct_barrier;
 emitter_seconds direct_all_reduce_seconds, direct_reduce_scatter_seconds, direct_all_gather_seconds,
-    direct_broadcast_seconds, direct_reduce_seconds;
-emitter_sent direct_all_reduce_sent, direct_half_sent, direct_broadcast_sent, direct_reduce_sent;
+    direct_broadcast_seconds, direct_reduce_seconds, direct_barrier_seconds;
+emitter_seconds direct_all_reduce_shown_seconds, direct_reduce_scatter_shown_seconds,
+    direct_all_gather_shown_seconds, direct_barrier_shown_seconds;
+emitter_sent direct_all_reduce_sent, direct_half_sent, direct_broadcast_sent, direct_reduce_sent,
+    direct_barrier_sent;
 
 /* two_shot.c: everyone reduces one chunk of everyone's, and sends the result to everyone. */
 emitter_bounds two_shot_bounds;

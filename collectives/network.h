@@ -15,6 +15,8 @@ struct network_uniform {
     double reduce_Bps; /* input bytes folded into an accumulator; 0: costs nothing */
     double
         crowd; /* ranks that take turns on a processor; 0: each has its own. Asked only when choosing an algorithm */
+    double
+        shown_bytes; /* a message up to this length can be shown to all others at once (exchange.h); 0: none can. As crowd */
 };
 
 #endif

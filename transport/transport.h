@@ -96,12 +96,29 @@ struct transport;
 struct link;
 
 #define TRANSPORT_RESERVES                                                                         \
-    1u /* feature: sends without data, filled through reserve() and commit() */
+    1u                     /* feature: sends without data, filled through reserve() and commit() */
+#define TRANSPORT_SHOWS 2u /* feature: show(), look() and withdraw() */
+
+#define TRANSPORT_SHOWN_BYTES 8192u /* the longest message that can be shown */
+
+/** A message that a peer shows. Its bytes are the peer's memory: read only, and whatever a hostile peer likes from one moment to
+ *  the next (the length is not). */
+struct shown {
+    const uint8_t *header; /* [TRANSPORT_HEADER_BYTES] */
+    const uint8_t *data;   /* [length], at a multiple of 8 bytes */
+    size_t length;
+};
+
+enum look {
+    LOOK_NOT_YET = 0,
+    LOOK_HERE, /* the message is there */
+    LOOK_NEVER /* the link is lost, and the message was not shown before; or the link has just been lost for nonsense */
+};
 
 /** A wire. Every implementation exports one const object of this type, and nothing else. */
 struct transport_ops {
     const char *name;  /* "tcp", "shm", "sim" */
-    unsigned features; /* TRANSPORT_RESERVES */
+    unsigned features; /* TRANSPORT_RESERVES, TRANSPORT_SHOWS */
 
     /** Make a transport. Does not block. KOLO_ERR_SYSTEM, KOLO_ERR_MEMORY. The caller destroys it. */
     kolo_status (*create)(struct transport **transport, const struct transport_config *config);
@@ -150,6 +167,23 @@ struct transport_ops {
      *  moved already, or others were posted after it, the lane cannot go on and the link becomes LINK_LOST. */
     void (*cancel)(struct link *link, unsigned lane, struct transfer *transfer);
 
+    /** Show a message to the peers of all links at once: it lies where they can read it, and need not be sent to each. Messages that
+     *  are shown have nothing to do with lanes; each process numbers its own 1, 2, ... In: number: one more than the last
+     *  one, which this process may have shown only if it has found (LOOK_HERE) number - 1 of every peer whose link is not
+     *  lost. length <= TRANSPORT_SHOWN_BYTES. Copies: header and data are the caller's again. Does not block. NULL if the feature
+     *  is missing. */
+    void (*show)(struct transport *transport, uint64_t number, const uint8_t *header,
+                 const void *data, size_t length);
+
+    /** Look at message `number` of those that the peer of this link shows. Out, if LOOK_HERE: shown, good until this process shows
+     *  number + 1 itself. After LOOK_NOT_YET the caller is taken to wait for it: arm(), sleep() and the descriptor heed it
+     *  until a look finds it. Does not block. NULL if the feature is missing. */
+    enum look (*look)(struct shown *shown, struct link *link, uint64_t number);
+
+    /** Take back message `number`, the last one shown: a peer that has not found it never will. (Closing a link leaves what was shown
+     *  before.) NULL if the feature is missing. */
+    void (*withdraw)(struct transport *transport, uint64_t number);
+
     /** Move what can be moved, on all links; bring connecting links on. Returns true if anything happened. Cheap when there
      *  is nothing to do: it is called in a spin loop. */
     bool (*progress)(struct transport *transport);
@@ -165,11 +199,6 @@ struct transport_ops {
     /** Sleep until something happens or `timeout_ns` has passed, without descriptors: cheaper where there is no other
      *  transport. Between arm() and disarm(). NULL if the wire has no such way. */
     void (*sleep)(struct transport *transport, uint64_t timeout_ns);
-
-    /** Let peers see on which processor the caller is. Returns true if everything that posted transfers wait for is up to peers that
-     *  are on others: then giving this one away brings none of it sooner. Peers are where they were when they called this last: good
-     *  for a guess. Cheap: called in a spin loop. NULL if the wire has no sleep(). */
-    bool (*elsewhere)(struct transport *transport);
 
     /** Payload bytes of all messages so far. */
     void (*count)(const struct transport *transport, uint64_t *sent, uint64_t *received);

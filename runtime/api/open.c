@@ -104,6 +104,7 @@ static struct network_uniform figures(const kolo_comm *comm, const struct topolo
             costs_of(wire, sharing, topology->processors, wire == COSTS_RDMA ? verbs_Bps : tcp_Bps);
         costs_worst(&worst, &costs);
     }
+    worst.shown_bytes = wires_board(&comm->wires) != NULL ? TRANSPORT_SHOWN_BYTES : 0;
     return worst;
 }
 

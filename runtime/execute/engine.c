@@ -17,7 +17,6 @@
 #include "runtime/plan/costs.h"
 
 #define POLLS_BEFORE_CLOCK 32     /* looks for news before the first look at the clock */
-#define LOOKS_ELSEWHERE 8         /* in vain before giving way to those who are not waited for */
 #define POLITE_NS (4 * NS_PER_US) /* of spinning before others are let in between */
 #define CHECK_NS (2 * NS_PER_MS)  /* between looks at the control connections while spinning */
 #define YIELD_NS                                                                                   \
@@ -127,6 +126,7 @@ kolo_status engine_fail(struct engine *engine, kolo_status status, uint32_t culp
         va_end(arguments);
         engine->status = status;
         watch_tell_failure(engine, culprit);
+        operation_withdraw(&engine->operation);
         wires_cut(engine->wires);
         engine->operation.running = false;
         atomic_store(&engine->failed, true);
@@ -167,6 +167,24 @@ static kolo_status fail_mismatch(struct engine *engine, uint32_t peer,
                        fingerprint_difference(what, ours, theirs));
 }
 
+/* A peer does the same now, but has called something else before, which nobody has noticed. Both tell each other what they have
+ * called: whoever finds the difference fails, and says so to all. */
+static kolo_status fail_past(struct engine *engine, uint32_t peer)
+{
+    uint64_t deadline_ns = clock_now_ns() + CULPRIT_NS;
+    watch_tell_past(engine, peer);
+    while (clock_now_ns() < deadline_ns) {
+        wires_progress(engine->wires); /* their descriptors would end every wait */
+        if (watch_look(engine, 1) != KOLO_OK) {
+            return engine->status;
+        }
+    }
+    return engine_fail(engine, KOLO_ERR_MISMATCH, peer,
+                       "rank %u and rank %u have called different things before operation %u, more "
+                       "than %d operations ago",
+                       engine->group->rank, peer, engine->sequence, ENGINE_HISTORY);
+}
+
 /* A link broke. Its other end may be dead, or may have cut it because of someone else: give the news of that time to come. */
 static kolo_status fail_link(struct engine *engine, uint32_t peer, kolo_status status)
 {
@@ -205,6 +223,9 @@ static kolo_status fail_operation(struct engine *engine)
     if (operation->status == KOLO_ERR_MISMATCH && operation->theirs_known) {
         struct fingerprint theirs = operation->theirs;
         return fail_mismatch(engine, operation->culprit, &theirs);
+    }
+    if (operation->status == KOLO_ERR_MISMATCH) {
+        return fail_past(engine, operation->culprit);
     }
     return fail_link(engine, operation->culprit, operation->status);
 }
@@ -284,16 +305,11 @@ static void give_way(struct engine *engine, struct wait *wait, uint64_t now_ns)
     }
 }
 
-/* Look again before anything else? Where processors are short, a look in vain gives way at once if what is waited for may have to come
- * from a peer on this processor. If all of it comes from others, giving way brings nothing of it sooner, and costs as much as many looks. */
+/* Look again before anything else? Where processors are short, the first look in vain gives way: what is waited for may have to come
+ * from a peer on this processor, and who waits for others only does not lose by letting them go first. */
 static bool looks_again(const struct engine *engine, struct wait *wait)
 {
-    unsigned look = wait->polls++;
-    if (engine->config.spin_ns > 0) {
-        return look < POLLS_BEFORE_CLOCK;
-    }
-    return engine->sleeper != NULL && engine->sleeps->elsewhere(engine->sleeper) &&
-           look % LOOKS_ELSEWHERE != LOOKS_ELSEWHERE - 1;
+    return engine->config.spin_ns > 0 && wait->polls++ < POLLS_BEFORE_CLOCK;
 }
 
 /* Nothing moved: spin, give way, or sleep. */
@@ -395,6 +411,7 @@ kolo_status engine_run(struct engine *engine, const struct request *request)
     kolo_status status = plans_get(&plan, engine->plans, request->collective,
                                    vector_bytes(engine, request), request->root);
     if (status == KOLO_OK) {
+        engine->operation.past = engine->chain;
         status = operation_begin(&engine->operation, plan, request, engine->sequence + 1,
                                  engine->wires->link);
     }
@@ -405,6 +422,7 @@ kolo_status engine_run(struct engine *engine, const struct request *request)
     }
     engine->sequence++;
     engine->history[engine->sequence % ENGINE_HISTORY] = engine->operation.fingerprint;
+    engine->chain = fingerprint_chain(engine->chain, &engine->operation.fingerprint);
     status = drive(engine);
     engine->operations += status == KOLO_OK;
     engine->busy_ns += clock_tick_ns() - start_ns;
@@ -421,5 +439,8 @@ kolo_status engine_settle(struct engine *engine, struct network_uniform *network
     costs_put(&writer, network);
     assert(!writer.failed);
     kolo_status status = watch_settle(engine, network, bytes, writer.length, deadline_ns);
+    if (status == KOLO_OK && network->shown_bytes > 0) {
+        engine->operation.board = wires_board(engine->wires);
+    }
     return status == KOLO_OK ? watch_drain(engine) : status;
 }

@@ -44,6 +44,7 @@ struct engine {
     struct peer_watch *peer; /* [size] */
     struct fingerprint history[ENGINE_HISTORY];
     uint32_t sequence; /* of the latest operation */
+    uint64_t chain;    /* all operations up to the latest (fingerprint_chain) */
     int epoll_fd;      /* control connections, transports, wake_fd */
     int wake_fd;       /* an eventfd: engine_abort() */
     const struct transport_ops

@@ -31,6 +31,28 @@ void fingerprint_put(uint8_t header[TRANSPORT_HEADER_BYTES], const struct finger
     put_u32(header + 28, chunks);
 }
 
+void fingerprint_put_shown(uint8_t header[TRANSPORT_HEADER_BYTES],
+                           const struct fingerprint *fingerprint, uint64_t past)
+{
+    fingerprint_put(header, fingerprint, 0, 0, 0);
+    past = htole64(past);
+    memcpy(header + FINGERPRINT_BYTES, &past, sizeof past);
+}
+
+static uint64_t mix(uint64_t chain, uint64_t value)
+{
+    chain = (chain ^ value) * 0x9e3779b97f4a7c15ULL;
+    return chain ^ chain >> 29;
+}
+
+uint64_t fingerprint_chain(uint64_t past, const struct fingerprint *fingerprint)
+{
+    uint64_t what = (uint64_t)fingerprint->collective << 24 | (uint64_t)fingerprint->type << 16 |
+                    (uint64_t)fingerprint->op << 8 | fingerprint->algorithm;
+    uint64_t chain = mix(past, (uint64_t)fingerprint->sequence << 32 | what);
+    return mix(mix(chain, fingerprint->count), fingerprint->root);
+}
+
 struct fingerprint fingerprint_get(const uint8_t *bytes)
 {
     uint32_t sequence, root;

@@ -31,6 +31,14 @@ void fingerprint_put(uint8_t header[TRANSPORT_HEADER_BYTES], const struct finger
 #define FINGERPRINT_BYTES 20
 struct fingerprint fingerprint_get(const uint8_t *bytes);
 
+/** The header of a message that is shown: the fingerprint, and the chain of all operations before. */
+void fingerprint_put_shown(uint8_t header[TRANSPORT_HEADER_BYTES],
+                           const struct fingerprint *fingerprint, uint64_t past);
+
+/** Operations so far, in a number: those before, whose number is `past` (0: none), and one more. Ranks that have called something
+ *  else have another number. */
+uint64_t fingerprint_chain(uint64_t past, const struct fingerprint *fingerprint);
+
 /** Are they the same operation? */
 bool fingerprint_equal(const struct fingerprint *a, const struct fingerprint *b);
 

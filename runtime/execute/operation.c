@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "runtime/base/status.h"
+#include "runtime/execute/exchange.h"
+#include "runtime/execute/step.h"
 #include "runtime/memory/memory.h"
 #include "runtime/reduce/reduce.h"
 
@@ -14,18 +16,9 @@
      << 10) /* one go at reducing or copying: stays in the L2 cache, and lets other lanes go on */
 #define SLOT_ALIGN 64u
 
-struct step {
-    struct transfer transfer;
-    uint8_t *to;
-    const uint8_t *from;
-    size_t length;
-    size_t done; /* bytes from the start */
-    bool finished;
-};
-
 /* ---- where things are ---- */
 
-static size_t element_bytes(const struct operation *operation)
+size_t operation_element_bytes(const struct operation *operation)
 {
     return operation->request.collective == COLLECTIVE_BARRIER
                ? 1
@@ -40,14 +33,14 @@ static size_t user_offset(const struct operation *operation, uint64_t element, b
     uint64_t within = operation->pass_count == 0 ? 0 : element % operation->pass_count;
     uint64_t position =
         (one_block ? 0 : block * operation->request.count) + operation->pass_first + within;
-    return position * element_bytes(operation);
+    return position * operation_element_bytes(operation);
 }
 
 /* Private memory: WORK, the packed input, slots; each begins on a cache line. */
 static size_t vector_bytes(const struct operation *operation)
 {
-    size_t bytes =
-        operation->plan->schedule->blocks * operation->pass_elements * element_bytes(operation);
+    size_t bytes = operation->plan->schedule->blocks * operation->pass_elements *
+                   operation_element_bytes(operation);
     return (bytes + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN;
 }
 
@@ -76,7 +69,7 @@ static uint8_t *slot(const struct operation *operation, uint32_t index)
 static uint8_t *locate(const struct operation *operation, const struct place *place, uint64_t first)
 {
     const struct request *request = &operation->request;
-    size_t packed_offset = first * element_bytes(operation);
+    size_t packed_offset = first * operation_element_bytes(operation);
     switch ((enum schedule_buffer)place->buffer) {
     case BUFFER_INPUT:
         return operation->packed
@@ -96,7 +89,7 @@ static uint8_t *locate(const struct operation *operation, const struct place *pl
 
 static void pack_input(const struct operation *operation)
 {
-    size_t bytes = operation->pass_count * element_bytes(operation);
+    size_t bytes = operation->pass_count * operation_element_bytes(operation);
     for (uint32_t block = 0; block < operation->plan->schedule->blocks; block++) {
         const uint8_t *from = operation->request.in;
         from += user_offset(operation, block * operation->pass_count, false);
@@ -173,7 +166,10 @@ static uint64_t pass_elements(const struct plan *plan, uint64_t count, size_t el
 static kolo_status size_up(struct operation *operation)
 {
     const struct schedule *schedule = operation->plan->schedule;
-    size_t element = element_bytes(operation);
+    size_t element = operation_element_bytes(operation);
+    if (operation->shown) {
+        return reserve_steps(operation, schedule->instructions, schedule->size);
+    }
     operation->pass_elements = pass_elements(operation->plan, operation->request.count, element);
     operation->packed =
         operation->plan->crosses_blocks && operation->pass_elements < operation->request.count;
@@ -209,7 +205,7 @@ static void post(struct operation *operation, uint32_t index)
 }
 
 /* Where an instruction's bytes are. */
-static void lay_out(struct operation *operation, uint32_t index)
+void operation_lay_out(struct operation *operation, uint32_t index)
 {
     const struct schedule *schedule = operation->plan->schedule;
     const struct instruction *instruction = &schedule->instruction[index];
@@ -219,7 +215,7 @@ static void lay_out(struct operation *operation, uint32_t index)
         schedule_chunk_range(&first, &length, schedule, instruction->chunk, instruction->chunks,
                              operation->pass_count);
     }
-    step->length = length * element_bytes(operation);
+    step->length = length * operation_element_bytes(operation);
     if (instruction->kind != INSTRUCTION_RECEIVE && instruction->kind != INSTRUCTION_FOLD) {
         step->from = locate(operation, &instruction->from, first);
     }
@@ -264,7 +260,7 @@ static void begin_pass(struct operation *operation)
     uint32_t instructions = plan->schedule->instructions;
     for (uint32_t i = 0; i < instructions; i++) {
         if (!operation->laid_out) {
-            lay_out(operation, i);
+            operation_lay_out(operation, i);
         }
         reset(&operation->step[i]);
         if (instruction[i].kind == INSTRUCTION_SEND && !posted_late(operation, &instruction[i])) {
@@ -320,10 +316,11 @@ kolo_status operation_begin(struct operation *operation, const struct plan *plan
     operation->status = KOLO_OK;
     operation->culprit = OPERATION_NO_PEER;
     operation->theirs_known = false;
+    operation->shown = exchange_fits(operation);
     kolo_status status = operation->laid_out ? KOLO_OK : size_up(operation);
     if (status == KOLO_OK) {
         operation->running = true;
-        begin_pass(operation);
+        operation->shown ? exchange_begin(operation) : begin_pass(operation);
     }
     return status;
 }
@@ -348,13 +345,13 @@ static size_t allowed(const struct operation *operation, const struct instructio
     return most;
 }
 
-static unsigned divisor(const struct operation *operation, const struct instruction *instruction)
+unsigned operation_divisor(const struct operation *operation, const struct instruction *instruction)
 {
     bool average = operation->request.op == KOLO_AVG && instruction->final;
     return average ? operation->plan->schedule->size : 0;
 }
 
-static kolo_operator operator_of(const struct operation *operation)
+kolo_operator operation_operator(const struct operation *operation)
 {
     return operation->request.op == KOLO_AVG ? KOLO_SUM : operation->request.op;
 }
@@ -412,7 +409,7 @@ static bool advance_reduce(struct operation *operation, const struct instruction
                            struct step *step)
 {
     struct transfer *transfer = &step->transfer;
-    size_t element = element_bytes(operation);
+    size_t element = operation_element_bytes(operation);
     size_t most = transfer->span_bytes;
     if (instruction->dependencies > 0) {
         size_t limit = allowed(operation, instruction, step) - step->done;
@@ -425,8 +422,8 @@ static bool advance_reduce(struct operation *operation, const struct instruction
     }
     void *to = step->to + step->done;
     const void *sources[2] = {step->from + step->done, transfer->span};
-    reduce(&to, 1, sources, 2, most / element, operation->request.type, operator_of(operation),
-           divisor(operation, instruction));
+    reduce(&to, 1, sources, 2, most / element, operation->request.type,
+           operation_operator(operation), operation_divisor(operation, instruction));
     struct link *link = operation->link[instruction->peer];
     link->ops->release(link, instruction->lane, transfer, most);
     step->done += most;
@@ -457,7 +454,7 @@ static bool advance_fold(struct operation *operation, const struct instruction *
     if (held(operation, instruction)) {
         return false;
     }
-    size_t element = element_bytes(operation);
+    size_t element = operation_element_bytes(operation);
     size_t most = allowed(operation, instruction, step) - step->done;
     most = most < STEP_BYTES_MAX ? most : STEP_BYTES_MAX;
     most -= most % element;
@@ -469,7 +466,8 @@ static bool advance_fold(struct operation *operation, const struct instruction *
     if (most > 0) {
         void *to = step->to + step->done;
         reduce(&to, 1, operation->source, instruction->sources, most / element,
-               operation->request.type, operator_of(operation), divisor(operation, instruction));
+               operation->request.type, operation_operator(operation),
+               operation_divisor(operation, instruction));
         step->done += most;
     }
     step->finished = step->done == step->length && may_finish(operation, instruction, step);
@@ -529,6 +527,9 @@ static void end_pass(struct operation *operation)
 
 bool operation_step(struct operation *operation)
 {
+    if (operation->shown) {
+        return exchange_step(operation);
+    }
     bool moved = false;
     const uint32_t *next = operation->plan->next;
     uint32_t kept = 0;
@@ -554,8 +555,19 @@ bool operation_step(struct operation *operation)
 
 /* ---- the rest ---- */
 
+void operation_withdraw(const struct operation *operation)
+{
+    bool ended_well = !operation->running && operation->status == KOLO_OK;
+    if (operation->shown && !ended_well) {
+        operation->board->ops->withdraw(operation->board, operation->shows);
+    }
+}
+
 const char *operation_waits_for(const struct operation *operation, char *text, size_t text_bytes)
 {
+    if (operation->shown) {
+        return exchange_waits_for(operation, text, text_bytes);
+    }
     size_t used = 0;
     text[0] = '\0';
     for (uint32_t i = 0; i < operation->live_count && used + 40 < text_bytes; i++) {

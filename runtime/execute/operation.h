@@ -2,7 +2,8 @@
  * clock: whoever drives it calls operation_step() and wires' progress in turn. One operation at a time uses it; its arrays are
  * kept from one to the next, so that nothing is allocated while data moves.
  *
- * Large operations whose schedule needs private memory are done in passes over parts of the blocks. */
+ * Large operations whose schedule needs private memory are done in passes over parts of the blocks. Small exchanges are shown on a
+ * board, where there is one, instead of sent (exchange.h). */
 #ifndef KOLO_EXECUTE_OPERATION_H
 #define KOLO_EXECUTE_OPERATION_H
 
@@ -51,6 +52,13 @@ struct operation {
         packed; /* INPUT of a pass is a packed copy: ranges of several blocks are contiguous in it */
     size_t private_room;
     size_t slot_bytes; /* distance of slots */
+    struct transport *
+        board; /* borrowed: the transport of all links, if it shows and all ranks have agreed to; else NULL. Set between operations */
+    uint64_t past;  /* all operations before this one (fingerprint_chain). Set between operations */
+    uint64_t shows; /* messages shown so far */
+    bool shown;     /* this operation is shown */
+    uint32_t next_look;                     /* the next instruction of one that is shown */
+    uint8_t header[TRANSPORT_HEADER_BYTES]; /* the same */
     bool running;
     bool
         laid_out; /* the steps hold places and lengths of this very plan and request, from the operation before */
@@ -59,7 +67,8 @@ struct operation {
     kolo_status status;
     uint32_t culprit;          /* a rank, or OPERATION_NO_PEER */
     struct fingerprint theirs; /* KOLO_ERR_MISMATCH: what the culprit is doing */
-    bool theirs_known;
+    bool
+        theirs_known; /* else, and KOLO_ERR_MISMATCH: it does the same, but has called something else before */
 };
 
 /** Zero-initialise first. Begin: reserve what is missing (arrays, private memory), set up, post. `link` is borrowed until the end.
@@ -70,6 +79,10 @@ kolo_status operation_begin(struct operation *operation, const struct plan *plan
 /** Do what can be done now. Returns true if anything moved. Afterwards `running` is false if it is done (status KOLO_OK) or has
  *  failed (status, culprit); a failed one may still have transfers posted: cut the links before the buffers go. */
 bool operation_step(struct operation *operation);
+
+/** If the operation is under way or has failed, it shall end well for nobody: take back what this rank shows for it, so that a peer
+ *  which comes late does not find it. */
+void operation_withdraw(const struct operation *operation);
 
 /** The ranks that it waits for, as text: "rank 2 (to send), rank 3 (to receive)". Returns text. */
 const char *operation_waits_for(const struct operation *operation, char *text, size_t text_bytes);

@@ -48,6 +48,16 @@ void watch_ask(struct engine *engine)
     send_all(engine, CONTROL_PROBE, header, FINGERPRINT_BYTES);
 }
 
+void watch_tell_past(struct engine *engine, uint32_t peer)
+{
+    uint8_t header[TRANSPORT_HEADER_BYTES];
+    uint32_t known = engine->sequence < ENGINE_HISTORY ? engine->sequence : ENGINE_HISTORY;
+    for (uint32_t i = known; i-- > 0;) { /* the first one that differs is the one to name */
+        fingerprint_put(header, &engine->history[(engine->sequence - i) % ENGINE_HISTORY], 0, 0, 0);
+        control_send(engine->group->control[peer], CONTROL_PROBE, header, FINGERPRINT_BYTES);
+    }
+}
+
 void watch_say_goodbye(struct engine *engine)
 {
     send_all(engine, CONTROL_BYE, NULL, 0);

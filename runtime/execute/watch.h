@@ -19,6 +19,9 @@ kolo_status watch_drain(struct engine *engine);
 /** Tell all peers why this engine fails (engine->status, engine->text). */
 void watch_tell_failure(struct engine *engine, uint32_t culprit);
 
+/** Tell a peer the latest operations called here (as far as they are remembered), so that it finds what it has called otherwise. */
+void watch_tell_past(struct engine *engine, uint32_t peer);
+
 /** Ask all peers what they are doing: an operation stands still. */
 void watch_ask(struct engine *engine);
 

@@ -490,6 +490,21 @@ bool wires_progress(struct wires *wires)
     return moved;
 }
 
+struct transport *wires_board(const struct wires *wires)
+{
+    struct transport *board = NULL;
+    for (uint32_t peer = 0; peer < wires->group->size; peer++) {
+        const struct link *link = wires->link[peer];
+        if (link != NULL && board == NULL) {
+            board = link->transport;
+        }
+        if (link != NULL && link->transport != board) {
+            return NULL;
+        }
+    }
+    return board != NULL && (board->ops->features & TRANSPORT_SHOWS) ? board : NULL;
+}
+
 double wires_verbs_rate_Bps(const struct wires *wires)
 {
 #ifdef KOLO_HAVE_VERBS

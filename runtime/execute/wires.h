@@ -51,6 +51,9 @@ void wires_close(struct wires *wires);
 /** Rate of the RDMA ports that links use, bytes/s, one direction; 0: unknown, or none is used. */
 double wires_verbs_rate_Bps(const struct wires *wires);
 
+/** The transport of all links, if there is one that can show (transport.h); else NULL. */
+struct transport *wires_board(const struct wires *wires);
+
 /** Move bytes on all transports in use. True if anything happened. */
 bool wires_progress(struct wires *wires);
 

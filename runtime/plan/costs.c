@@ -64,6 +64,11 @@ static double lower(double a, double b)
     return a == 0 ? b : b == 0 ? a : a < b ? a : b; /* 0: not limited */
 }
 
+static double fewer(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 static double higher(double a, double b)
 {
     return a > b ? a : b;
@@ -77,6 +82,7 @@ void costs_worst(struct network_uniform *worst, const struct network_uniform *ot
     worst->port_Bps = lower(worst->port_Bps, other->port_Bps);
     worst->reduce_Bps = lower(worst->reduce_Bps, other->reduce_Bps);
     worst->crowd = higher(worst->crowd, other->crowd);
+    worst->shown_bytes = fewer(worst->shown_bytes, other->shown_bytes);
 }
 
 /* More than any rate, and any time in seconds. */
@@ -97,6 +103,7 @@ void costs_put(struct wire_writer *writer, const struct network_uniform *network
     wire_put_f64(writer, network->port_Bps);
     wire_put_f64(writer, network->reduce_Bps);
     wire_put_f64(writer, network->crowd);
+    wire_put_f64(writer, network->shown_bytes);
 }
 
 void costs_get(struct wire_reader *reader, struct network_uniform *network)
@@ -107,4 +114,5 @@ void costs_get(struct wire_reader *reader, struct network_uniform *network)
     network->port_Bps = get_figure(reader);
     network->reduce_Bps = get_figure(reader);
     network->crowd = get_figure(reader);
+    network->shown_bytes = get_figure(reader);
 }

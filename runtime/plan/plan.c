@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/exchange.h"
 #include "collectives/verify.h"
 #include "runtime/base/log.h"
 #include "runtime/base/status.h"
@@ -139,6 +140,15 @@ static kolo_status count_load(struct load *load, const struct algorithm *row, ui
     return KOLO_OK;
 }
 
+/* Is everybody's input short enough to be shown? */
+static bool can_show(const struct plans *plans, const struct algorithm *row, uint64_t bytes)
+{
+    bool own_block = row->collective == COLLECTIVE_ALL_GATHER;
+    double input = own_block ? (double)bytes / plans->size : (double)bytes;
+    return row->shown_seconds != NULL && plans->size > 1 && plans->network.shown_bytes > 0 &&
+           input <= plans->network.shown_bytes;
+}
+
 /* The formula gives every rank a processor: that is the span. Where ranks take turns, the work of all is added: the bound
  * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. */
 static kolo_status expect(double *seconds, struct plans *plans, const struct algorithm *row,
@@ -146,6 +156,10 @@ static kolo_status expect(double *seconds, struct plans *plans, const struct alg
 {
     unsigned rows = 0;
     const struct network_uniform *network = &plans->network;
+    if (can_show(plans, row, bytes)) {
+        *seconds = row->shown_seconds(network, plans->size, bytes);
+        return KOLO_OK;
+    }
     *seconds = row->seconds(network, plans->size, bytes);
     if (network->crowd <= 1 || plans->size > CROWD_RANKS_MAX) {
         return KOLO_OK;
@@ -193,9 +207,10 @@ static kolo_status cheapest(const struct algorithm **choice, struct plans *plans
     }
     assert(best != NULL);
     log_line(LOG_INFO,
-             "%s of about %llu bytes: %s, expected %.1f us, before %s, %.1f us (latency %.2f us, "
+             "%s of about %llu bytes: %s%s, expected %.1f us, before %s, %.1f us (latency %.2f us, "
              "%.2f GB/s a link)",
-             collective_name(collective), (unsigned long long)bytes, best->name, best_s * 1e6,
+             collective_name(collective), (unsigned long long)bytes, best->name,
+             can_show(plans, best, bytes) ? " (shown to all at once)" : "", best_s * 1e6,
              second != NULL ? second->name : "none", second_s * 1e6, plans->network.latency_s * 1e6,
              plans->network.link_Bps / 1e9);
     *choice = best;
@@ -337,6 +352,10 @@ static kolo_status build(struct plan *plan, const struct plans *plans,
             fail(status, "the %s schedule '%s' for %u ranks is not right: %s",
                  collective_name(algorithm->collective), algorithm->name, plans->size, report.text);
         }
+    }
+    if (status == KOLO_OK && algorithm->shown_seconds != NULL && plans->size > 1) {
+        plan->exchange = exchange_is(plan->schedule);
+        assert(plan->exchange); /* of all ranks, or of none */
     }
     if (status == KOLO_OK) {
         status = count_private(plan, plans->size, root);

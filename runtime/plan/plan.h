@@ -31,6 +31,8 @@ struct plan {
     bool
         crosses_blocks; /* some rank sends a range of several blocks from INPUT: passes need a packed copy of it */
     uint32_t private_slots; /* SLOT: the same, slots */
+    bool
+        exchange; /* each rank may show its input instead of sending it (exchange.h); the same on all ranks */
 };
 
 struct plans;

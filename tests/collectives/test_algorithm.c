@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "collectives/algorithm.h"
+#include "collectives/exchange.h"
 
 static const struct network_uniform ethernet = {
     .latency_s = 10e-6, .overhead_s = 2e-6, .link_Bps = 3e9, .port_Bps = 3e9, .reduce_Bps = 10e9};
@@ -49,6 +50,51 @@ static void test_something_always_fits(void **state)
         assert_true(fits[i]);
     }
     assert_true(algorithm_find(COLLECTIVE_ALL_REDUCE, "star")->baseline_only);
+}
+
+static bool is_exchange(const struct algorithm *row, uint32_t rank, uint32_t size)
+{
+    struct schedule *schedule = NULL;
+    assert_int_equal(algorithm_build(&schedule, row, rank, size, 0), KOLO_OK);
+    bool exchange = exchange_is(schedule);
+    schedule_free(schedule);
+    return exchange;
+}
+
+/* Rows that may be shown are exchanges, for every rank of every size; rings and trees of more than two ranks are none. */
+static void test_rows_that_can_be_shown_are_exchanges(void **state)
+{
+    (void)state;
+    unsigned rows, shown = 0;
+    const struct algorithm *row = algorithm_table(&rows);
+    for (unsigned i = 0; i < rows; i++) {
+        shown += row[i].shown_seconds != NULL;
+        for (uint32_t size = 1; size <= 64; size++) {
+            for (uint32_t rank = 0; rank < size; rank++) {
+                bool exchange = is_exchange(&row[i], rank, size);
+                if (row[i].shown_seconds != NULL) {
+                    assert_int_equal(exchange, size > 1);
+                } else if (size > 3) {
+                    assert_false(exchange);
+                }
+            }
+        }
+    }
+    assert_int_equal(shown, 4); /* all-reduce, reduce-scatter, all-gather, barrier */
+}
+
+static void test_an_exchange_shows_its_input(void **state)
+{
+    (void)state;
+    struct schedule all = {.collective = COLLECTIVE_ALL_REDUCE, .size = 4, .blocks = 1};
+    struct schedule gather = {.collective = COLLECTIVE_ALL_GATHER, .size = 4, .blocks = 4};
+    struct schedule scatter = {.collective = COLLECTIVE_REDUCE_SCATTER, .size = 4, .blocks = 4};
+    assert_int_equal(exchange_elements(&all, 10), 10);
+    assert_int_equal(exchange_elements(&gather, 10), 10); /* its block */
+    assert_int_equal(exchange_elements(&scatter, 10), 40);
+    assert_int_equal(exchange_offset(&all, 2, 0, 10), 0);
+    assert_int_equal(exchange_offset(&gather, 2, 20, 10), 0);
+    assert_int_equal(exchange_offset(&scatter, 2, 30, 10), 30);
 }
 
 static void test_the_same_arguments_give_the_same_schedule(void **state)
@@ -159,6 +205,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_whole_and_ordered),
         cmocka_unit_test(test_something_always_fits),
+        cmocka_unit_test(test_rows_that_can_be_shown_are_exchanges),
+        cmocka_unit_test(test_an_exchange_shows_its_input),
         cmocka_unit_test(test_the_same_arguments_give_the_same_schedule),
         cmocka_unit_test(test_rooms_suit_the_largest_group),
         cmocka_unit_test(test_seconds_are_sane_everywhere),

@@ -59,20 +59,22 @@ static bool all_up(const struct cluster *cluster)
     return true;
 }
 
-void cluster_open(struct cluster *cluster, uint32_t size, const struct sim_network_config *config,
-                  const char *algorithm)
+static void open_all(struct cluster *cluster, uint32_t size,
+                     const struct sim_network_config *config, const char *algorithm, bool shown)
 {
     assert_true(size <= CLUSTER_RANKS_MAX);
     memset(cluster, 0, sizeof *cluster);
     cluster->size = size;
     assert_int_equal(sim_network_create(&cluster->network, config), KOLO_OK);
     struct network_uniform costs = costs_of(COSTS_NETWORK, 1, 1, (double)config->port_Bps);
+    costs.shown_bytes = shown ? TRANSPORT_SHOWN_BYTES : 0;
     for (uint32_t rank = 0; rank < size; rank++) {
         struct transport_config wire = {.peer_timeout_ns = 1000000000, .wire = cluster->network};
         cluster_id(wire.self, rank);
         assert_int_equal(transport_sim.create(&cluster->transport[rank], &wire), KOLO_OK);
         assert_int_equal(plans_create(&cluster->plans[rank], rank, size, &costs, algorithm),
                          KOLO_OK);
+        cluster->operation[rank].board = shown ? cluster->transport[rank] : NULL;
     }
     for (uint32_t a = 0; a < size; a++) {
         for (uint32_t b = a + 1; b < size; b++) {
@@ -84,6 +86,18 @@ void cluster_open(struct cluster *cluster, uint32_t size, const struct sim_netwo
             assert_true(sim_network_advance(cluster->network));
         }
     }
+}
+
+void cluster_open(struct cluster *cluster, uint32_t size, const struct sim_network_config *config,
+                  const char *algorithm)
+{
+    open_all(cluster, size, config, algorithm, false);
+}
+
+void cluster_open_shown(struct cluster *cluster, uint32_t size,
+                        const struct sim_network_config *config, const char *algorithm)
+{
+    open_all(cluster, size, config, algorithm, true);
 }
 
 void cluster_close(struct cluster *cluster)

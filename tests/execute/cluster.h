@@ -21,6 +21,10 @@ struct cluster {
 /** Make and connect; asserts that all links come up. `algorithm`: forced by name, or NULL. */
 void cluster_open(struct cluster *cluster, uint32_t size, const struct sim_network_config *config,
                   const char *algorithm);
+
+/** The same; and what is short enough is shown to all at once. */
+void cluster_open_shown(struct cluster *cluster, uint32_t size,
+                        const struct sim_network_config *config, const char *algorithm);
 void cluster_close(struct cluster *cluster);
 
 /** The identity of a rank. */

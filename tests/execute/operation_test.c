@@ -126,22 +126,28 @@ static uint64_t run_case(struct cluster *cluster, const struct test_case *test)
 
 static uint32_t size_most = 9;
 
+static void run_counts(struct cluster *cluster, const struct algorithm *algorithm, uint64_t most)
+{
+    static const uint64_t counts[] = {0, 1, 2, 3, 7, 64, 1000, 4097};
+    uint32_t size = cluster->size;
+    for (unsigned i = 0; i < sizeof counts / sizeof counts[0] && counts[i] <= most; i++) {
+        uint32_t roots = collective_has_root(algorithm->collective) ? size : 1;
+        for (uint32_t root = 0; root < roots; root += 1 + roots / 3) {
+            run_case(cluster,
+                     &(struct test_case){algorithm->collective, size, root, counts[i], false});
+            run_case(cluster,
+                     &(struct test_case){algorithm->collective, size, root, counts[i], true});
+        }
+    }
+}
+
 static void run_sizes(const struct algorithm *algorithm, const struct sim_network_config *config,
                       uint64_t most)
 {
-    static const uint64_t counts[] = {0, 1, 2, 3, 7, 64, 1000, 4097};
     for (uint32_t size = 1; size <= size_most && size <= algorithm->size_max; size++) {
         struct cluster *cluster = malloc(sizeof *cluster);
         cluster_open(cluster, size, config, algorithm->name);
-        for (unsigned i = 0; i < sizeof counts / sizeof counts[0] && counts[i] <= most; i++) {
-            uint32_t roots = collective_has_root(algorithm->collective) ? size : 1;
-            for (uint32_t root = 0; root < roots; root += 1 + roots / 3) {
-                run_case(cluster,
-                         &(struct test_case){algorithm->collective, size, root, counts[i], false});
-                run_case(cluster,
-                         &(struct test_case){algorithm->collective, size, root, counts[i], true});
-            }
-        }
+        run_counts(cluster, algorithm, most);
         cluster_close(cluster);
         free(cluster);
     }
@@ -182,6 +188,47 @@ static void every_algorithm_is_right_with_no_room_and_reordered_lanes(void **sta
     config.jitter_ns = 20000;
     config.reorder = true;
     all_algorithms(&config, 1000);
+}
+
+/* What is short enough is shown to all at once, what is not goes from rank to rank, as they come; the results are the same. */
+static void small_exchanges_are_shown(void **state)
+{
+    (void)state;
+    unsigned count = 0;
+    const struct algorithm *table = algorithm_table(&count);
+    struct sim_network_config config = sim_network_defaults();
+    config.jitter_ns = 20000;
+    for (unsigned i = 0; i < count; i++) {
+        bool barrier = table[i].collective == COLLECTIVE_BARRIER;
+        for (uint32_t size = 1; size <= size_most && !barrier; size++) {
+            struct cluster *cluster = malloc(sizeof *cluster);
+            cluster_open_shown(cluster, size, &config, table[i].name);
+            run_counts(cluster, &table[i], 4097);
+            bool shows = table[i].shown_seconds != NULL && size > 1;
+            assert_int_equal(cluster->operation[0].shows > 0, shows);
+            cluster_close(cluster);
+            free(cluster);
+        }
+    }
+}
+
+static void what_is_shown_has_its_limit(void **state)
+{
+    (void)state;
+    const uint64_t most = TRANSPORT_SHOWN_BYTES / sizeof(int32_t);
+    struct sim_network_config config = sim_network_defaults();
+    struct cluster *cluster = malloc(sizeof *cluster);
+    cluster_open_shown(cluster, 4, &config, "direct");
+    for (uint64_t count = most - 1; count <= most + 1; count++) {
+        run_case(cluster, &(struct test_case){COLLECTIVE_ALL_REDUCE, 4, 0, count, false});
+        assert_int_equal(cluster->operation[3].shown, count <= most);
+        run_case(cluster, &(struct test_case){COLLECTIVE_ALL_GATHER, 4, 0, count, true});
+        assert_int_equal(cluster->operation[3].shown, count <= most);
+        run_case(cluster, &(struct test_case){COLLECTIVE_REDUCE_SCATTER, 4, 0, count / 4, false});
+        assert_int_equal(cluster->operation[3].shown, count / 4 * 4 <= most);
+    }
+    cluster_close(cluster);
+    free(cluster);
 }
 
 /* Private memory is bounded: larger operations go in passes, and ranges of several blocks still come out right. */
@@ -248,12 +295,14 @@ static void a_tree_pipelines(void **state)
     free(cluster);
 }
 
-static void a_mismatch_is_found_and_named(void **state)
+typedef void opener(struct cluster *cluster, uint32_t size, const struct sim_network_config *config,
+                    const char *algorithm);
+
+static void find_a_mismatch(opener *open)
 {
-    (void)state;
     struct sim_network_config config = sim_network_defaults();
     struct cluster *cluster = malloc(sizeof *cluster);
-    cluster_open(cluster, 2, &config, NULL);
+    open(cluster, 2, &config, "direct");
     int32_t in[8] = {0}, out[8] = {0};
     struct request request[2] = {{COLLECTIVE_ALL_REDUCE, out, in, 8, KOLO_I32, KOLO_SUM, 0},
                                  {COLLECTIVE_ALL_REDUCE, out, in, 7, KOLO_I32, KOLO_SUM, 0}};
@@ -269,12 +318,18 @@ static void a_mismatch_is_found_and_named(void **state)
     free(cluster);
 }
 
-static void a_death_ends_the_operation_of_its_neighbours(void **state)
+static void a_mismatch_is_found_and_named(void **state)
 {
     (void)state;
+    find_a_mismatch(cluster_open);
+    find_a_mismatch(cluster_open_shown);
+}
+
+static void die(opener *open)
+{
     struct sim_network_config config = sim_network_defaults();
     struct cluster *cluster = malloc(sizeof *cluster);
-    cluster_open(cluster, 3, &config, "direct");
+    open(cluster, 3, &config, "direct");
     int32_t in[3][8] = {0}, out[3][8] = {0};
     struct request request[3];
     for (uint32_t rank = 0; rank < 3; rank++) {
@@ -294,14 +349,19 @@ static void a_death_ends_the_operation_of_its_neighbours(void **state)
     free(cluster);
 }
 
-/* Nobody may leave a barrier before the last one has entered. */
-static void a_barrier_holds(void **state)
+static void a_death_ends_the_operation_of_its_neighbours(void **state)
 {
     (void)state;
+    die(cluster_open);
+    die(cluster_open_shown);
+}
+
+static void hold(opener *open, const char *algorithm)
+{
     struct sim_network_config config = sim_network_defaults();
     for (uint32_t size = 1; size <= 9; size++) {
         struct cluster *cluster = malloc(sizeof *cluster);
-        cluster_open(cluster, size, &config, NULL);
+        open(cluster, size, &config, algorithm);
         struct request request[CLUSTER_RANKS_MAX] = {{0}};
         for (uint32_t rank = 0; rank < size; rank++) {
             request[rank] = (struct request){.collective = COLLECTIVE_BARRIER, .type = KOLO_U8};
@@ -318,6 +378,13 @@ static void a_barrier_holds(void **state)
             }
         }
         assert_int_equal(cluster_run(cluster), size - 1);
+        char waits[64];
+        char expected[64];
+        snprintf(expected, sizeof expected, "rank %u (to send)", late);
+        if (size == 2) {
+            assert_string_equal(
+                operation_waits_for(&cluster->operation[1 - late], waits, sizeof waits), expected);
+        }
         assert_int_equal(plans_get(&plan, cluster->plans[late], COLLECTIVE_BARRIER, 0, 0), KOLO_OK);
         assert_int_equal(operation_begin(&cluster->operation[late], plan, &request[late], 1,
                                          cluster->link[late]),
@@ -328,6 +395,15 @@ static void a_barrier_holds(void **state)
     }
 }
 
+/* Nobody may leave a barrier before the last one has entered. */
+static void a_barrier_holds(void **state)
+{
+    (void)state;
+    hold(cluster_open, "dissemination");
+    hold(cluster_open, "direct");
+    hold(cluster_open_shown, "direct");
+}
+
 /* "small": what a fifty times slower machine (Valgrind) can do in a minute. */
 int main(int argc, char **argv)
 {
@@ -336,6 +412,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_mismatch_is_found_and_named),
         cmocka_unit_test(a_death_ends_the_operation_of_its_neighbours),
         cmocka_unit_test(a_barrier_holds),
+        cmocka_unit_test(small_exchanges_are_shown),
+        cmocka_unit_test(what_is_shown_has_its_limit),
         cmocka_unit_test(every_algorithm_is_right_on_a_fast_network),
         cmocka_unit_test(every_algorithm_is_right_with_no_room_and_reordered_lanes),
         cmocka_unit_test(large_operations_go_in_passes),

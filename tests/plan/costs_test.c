@@ -13,7 +13,7 @@
 
 #include "runtime/plan/costs.h"
 
-#define WIRE_BYTES 48
+#define WIRE_BYTES 56
 
 static void assert_equal(const struct network_uniform *a, const struct network_uniform *b)
 {

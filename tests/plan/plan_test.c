@@ -130,6 +130,40 @@ static void crowded_ranks_send_few_messages(void **state)
     assert_string_equal(chosen(4, 2, 64 << 20), "ring");
 }
 
+static const char *chosen_shown(unsigned ranks, unsigned processors, enum collective collective,
+                                uint64_t bytes, double shown_bytes)
+{
+    struct network_uniform network = costs_of(COSTS_SHARED_MEMORY, ranks, processors, 0);
+    network.shown_bytes = shown_bytes;
+    struct plans *plans = NULL;
+    assert_int_equal(plans_create(&plans, 0, ranks, &network, NULL), KOLO_OK);
+    const struct plan *plan = get(plans, collective, bytes, 0);
+    assert_int_equal(plan->exchange, plan->algorithm->shown_seconds != NULL && ranks > 1);
+    const char *name = plan->algorithm->name;
+    plans_free(plans);
+    return name;
+}
+
+/* Where a rank can show its input to all at once, small exchanges are the thing; not beyond what can be shown. */
+static void small_exchanges_are_chosen_where_they_can_be_shown(void **state)
+{
+    (void)state;
+    const enum collective exchanges[] = {COLLECTIVE_ALL_REDUCE, COLLECTIVE_ALL_GATHER,
+                                         COLLECTIVE_REDUCE_SCATTER, COLLECTIVE_BARRIER};
+    for (unsigned i = 0; i < 4; i++) {
+        for (unsigned ranks = 2; ranks <= 16; ranks *= 2) {
+            assert_string_equal(chosen_shown(ranks, 2, exchanges[i], 8, 8192), "direct");
+            assert_string_equal(chosen_shown(ranks, 16, exchanges[i], 8, 8192), "direct");
+        }
+        if (exchanges[i] != COLLECTIVE_BARRIER) {
+            assert_string_not_equal(chosen_shown(64, 64, exchanges[i], 64 << 20, 8192), "direct");
+        }
+    }
+    assert_string_not_equal(chosen_shown(64, 64, COLLECTIVE_ALL_REDUCE, 8192, 8192), "direct");
+    assert_string_not_equal(chosen_shown(16, 16, COLLECTIVE_ALL_REDUCE, 8, 4), "direct");
+    assert_string_not_equal(chosen_shown(16, 16, COLLECTIVE_ALL_REDUCE, 8, 0), "direct");
+}
+
 static void an_unknown_name_is_refused_with_those_that_exist(void **state)
 {
     (void)state;
@@ -214,6 +248,7 @@ int main(void)
         cmocka_unit_test(an_algorithm_may_be_forced),
         cmocka_unit_test(what_cannot_be_forced_is_chosen),
         cmocka_unit_test(crowded_ranks_send_few_messages),
+        cmocka_unit_test(small_exchanges_are_chosen_where_they_can_be_shown),
         cmocka_unit_test(an_unknown_name_is_refused_with_those_that_exist),
         cmocka_unit_test(every_instruction_is_on_one_chain),
         cmocka_unit_test(a_full_cache_forgets_the_oldest),

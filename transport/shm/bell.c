@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "transport/shm/board.h"
 #include "transport/shm/segment.h"
 
 /* Everything before is seen by all before anything after is done. (On x86 any locked instruction is a cheaper barrier than
@@ -52,7 +52,6 @@ kolo_status shm_sleeper_open(struct shm_sleeper *sleeper)
     bool barriers = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
     *sleeper =
         (struct shm_sleeper){.bell = memory, .fd = fd, .quick = barriers, .barriers = barriers};
-    shm_sleeper_be_seen(sleeper);
     return KOLO_OK;
 }
 
@@ -66,15 +65,6 @@ void shm_sleeper_be_careful(struct shm_sleeper *sleeper)
 {
     sleeper->quick = false;
     shm_sleeper_rise(sleeper);
-}
-
-uint32_t shm_sleeper_be_seen(struct shm_sleeper *sleeper)
-{
-    uint32_t here = (uint32_t)sched_getcpu();
-    if (atomic_load_explicit(&sleeper->bell->processor, memory_order_relaxed) != here) {
-        atomic_store_explicit(&sleeper->bell->processor, here, memory_order_relaxed);
-    }
-    return here;
 }
 
 void shm_sleeper_lie_down(struct shm_sleeper *sleeper)
@@ -132,4 +122,10 @@ void shm_peer_wake_slowly(const struct shm_peer *peer)
         /* If the socket is full of unread bytes, those wake it. */
         (void)!send(peer->socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
+}
+
+void shm_peer_unmap(const struct shm_peer *peer)
+{
+    shm_segment_unmap(peer->bell, sizeof *peer->bell);
+    shm_board_unmap(peer->board);
 }

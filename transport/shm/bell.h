@@ -1,8 +1,8 @@
 /* bell: how a process that waits is woken, and how one that does not is spared the price.
  *
- * Every transport has one bell: a word in a segment of its own that all its peers map; beside it stands on which processor
- * the owner is. The owner (struct shm_sleeper) writes there how it waits; a peer that has published something looks at it and wakes it when it sleeps: by futex, or, when it
- * sleeps on descriptors, by a byte on the link's socket. Who wakes takes the word back, so that one of several does it.
+ * Every transport has one bell: a word in a segment of its own that all its peers map. The owner (struct shm_sleeper)
+ * writes there how it waits; a peer that has published something looks at it and wakes it when it sleeps: by futex, or, when
+ * it sleeps on descriptors, by a byte on the link's socket. Who wakes takes the word back, so that one of several does it.
  *
  * The race: "I publish, then look whether you sleep" against "I say that I sleep, then look whether you have published"
  * needs a full barrier on both sides, which would make every small message wait for its own cache line. A process that has
@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct shm_board;
+
 enum {
     SHM_DROWSY = 0,  /* awake; a barrier goes before looking here */
     SHM_AWAKE,       /* awake; no barrier needed */
@@ -28,7 +30,6 @@ enum {
 /** In shared memory, a page of its own. */
 struct shm_bell {
     alignas(128) _Atomic uint32_t word;
-    _Atomic uint32_t processor; /* on which its owner was seen last: shm_sleeper_be_seen() */
 };
 
 /** The owner's side. */
@@ -59,14 +60,15 @@ bool shm_sleeper_rise(struct shm_sleeper *sleeper);
 /** To be called now and then while awake: without sleep since the last time, peers are spared the barrier. */
 void shm_sleeper_settle(struct shm_sleeper *sleeper);
 
-/** Let peers see on which processor this process is. Returns which. */
-uint32_t shm_sleeper_be_seen(struct shm_sleeper *sleeper);
-
-/** A peer, as those who wake it see it. */
+/** A peer, as those who wake it see it, and what it shows. */
 struct shm_peer {
-    struct shm_bell *bell; /* its own, mapped here */
-    int socket;            /* of the link with it; -1: none any more */
+    struct shm_bell *bell;         /* its own, mapped here */
+    const struct shm_board *board; /* the same */
+    int socket;                    /* of the link with it; -1: none any more */
 };
+
+/** What is not mapped may be NULL. */
+void shm_peer_unmap(const struct shm_peer *peer);
 
 /** The rest of shm_peer_wake(). */
 void shm_peer_wake_slowly(const struct shm_peer *peer);
@@ -77,12 +79,6 @@ static inline void shm_peer_wake(const struct shm_peer *peer)
     if (atomic_load_explicit(&peer->bell->word, memory_order_relaxed) != SHM_AWAKE) {
         shm_peer_wake_slowly(peer);
     }
-}
-
-/** Was the peer on this processor when it was seen last? */
-static inline bool shm_peer_is_on(const struct shm_peer *peer, uint32_t processor)
-{
-    return atomic_load_explicit(&peer->bell->processor, memory_order_relaxed) == processor;
 }
 
 #endif

@@ -26,15 +26,26 @@ static void watch_process(struct shm_link *link)
     }
 }
 
-/* Both ends have the segment and each other's bell: transfers could move. */
-static void attach(struct shm_link *link, struct shm_bell *bell, bool barriers)
+/* Map what every hello brings: the peer's bell and its board. */
+static kolo_status map_peer(struct shm_peer *peer, const struct shm_hello *hello)
+{
+    void *bell = NULL;
+    *peer = (struct shm_peer){.socket = -1};
+    kolo_status status = shm_segment_map(&bell, hello->bell, sizeof(struct shm_bell));
+    peer->bell = bell;
+    return status == KOLO_OK ? shm_board_map(&peer->board, hello->board) : status;
+}
+
+/* Both ends have the segment and each other's bell and board: transfers could move. */
+static void attach(struct shm_link *link, const struct shm_peer *peer, bool barriers)
 {
     struct shm_segment *segment = link->segment;
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
         shm_writer_init(&link->out[lane].writer, &segment->rings[link->dials ? 0 : 1][lane]);
         shm_reader_init(&link->in[lane].reader, &segment->rings[link->dials ? 1 : 0][lane]);
     }
-    link->peer = (struct shm_peer){.bell = bell, .socket = link->socket.fd};
+    link->peer = *peer;
+    link->peer.socket = link->socket.fd;
     link->attached = true;
     if (!barriers) {
         shm_sleeper_be_careful(&shm_of(link)->sleeper);
@@ -51,6 +62,7 @@ static kolo_status send_hello(struct shm_link *link, int socket, int segment)
         .token = link->token,
         .segment = segment,
         .bell = shm->sleeper.fd,
+        .board = shm->board_fd,
     };
     memcpy(hello.from, shm->self, TRANSPORT_ID_BYTES);
     memcpy(hello.to, link->peer_id, TRANSPORT_ID_BYTES);
@@ -114,31 +126,27 @@ static struct shm_link *find(const struct shm *shm, const struct shm_hello *hell
 /* Map what the hello brought, and answer. On failure nothing has changed. */
 static kolo_status accept_hello(struct shm_link *link, int socket, const struct shm_hello *hello)
 {
-    void *segment, *bell;
+    void *segment;
+    struct shm_peer peer;
     kolo_status status = shm_segment_map(&segment, hello->segment, sizeof *link->segment);
     if (status != KOLO_OK) {
         return status;
     }
-    status = shm_segment_map(&bell, hello->bell, sizeof(struct shm_bell));
-    if (status != KOLO_OK) {
-        goto err_unmap_segment;
+    status = map_peer(&peer, hello);
+    if (status == KOLO_OK) {
+        status = send_hello(link, socket, -1);
     }
-    status = send_hello(link, socket, -1);
     if (status == KOLO_OK) {
         status = shm_watch_begin(&link->socket, shm_of(link)->poller, socket);
     }
     if (status != KOLO_OK) {
-        goto err_unmap_bell;
+        shm_peer_unmap(&peer);
+        shm_segment_unmap(segment, sizeof *link->segment);
+        return status;
     }
     link->segment = segment;
-    attach(link, bell, hello->barriers);
+    attach(link, &peer, hello->barriers);
     return KOLO_OK;
-
-err_unmap_bell:
-    shm_segment_unmap(bell, sizeof(struct shm_bell));
-err_unmap_segment:
-    shm_segment_unmap(segment, sizeof *link->segment);
-    return status;
 }
 
 bool shm_greeting_welcome(void *context, int socket, const struct shm_hello *hello)
@@ -162,17 +170,18 @@ bool shm_greeting_hear(struct shm_link *link)
         shm_link_lose(link, KOLO_ERR_PEER_LOST, "closed the shared-memory link before it was up");
         return true;
     }
-    void *bell = NULL;
+    struct shm_peer peer = {0};
     bool sane = heard == SHM_HEARD_HELLO && hello.answers && is_from_peer(link, &hello) &&
-                shm_segment_map(&bell, hello.bell, sizeof(struct shm_bell)) == KOLO_OK;
+                map_peer(&peer, &hello) == KOLO_OK;
     if (heard == SHM_HEARD_HELLO) {
         shm_hello_drop(&hello);
     }
     if (!sane) {
+        shm_peer_unmap(&peer);
         shm_link_lose(link, KOLO_ERR_PROTOCOL, "answered a shared-memory hello with nonsense");
         return true;
     }
-    attach(link, bell, hello.barriers);
+    attach(link, &peer, hello.barriers);
     return shm_link_step(link);
 }
 

@@ -1,5 +1,5 @@
 /* greeting: how the two ends of a link get each other's memory. The dialling end makes the segment, knocks at the other's door
- * and says hello with it; the other end maps it and answers with its bell. From then on the link is `attached`. */
+ * and says hello with it; the other end maps it and answers with its bell and its board. From then on the link is `attached`. */
 #ifndef KOLO_TRANSPORT_SHM_GREETING_H
 #define KOLO_TRANSPORT_SHM_GREETING_H
 

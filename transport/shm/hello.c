@@ -10,8 +10,8 @@
 #include "runtime/base/wire.h"
 #include "transport/shm/ring.h"
 
-/* "ksh2": also the version of the layouts in ring.h and bell.h. */
-#define HELLO_MAGIC UINT32_C(0x6b736832)
+/* "ksh3": also the version of the layouts in ring.h, bell.h and board.h. */
+#define HELLO_MAGIC UINT32_C(0x6b736833)
 #define HELLO_BYTES 64 /* room; it is shorter */
 #define FLAG_ANSWERS 1u
 #define FLAG_BARRIERS 2u
@@ -50,12 +50,18 @@ static bool decode(struct shm_hello *hello, const uint8_t *bytes, size_t length)
     return ours && !reader.failed && reader.offset == length;
 }
 
+/* An answer brings no segment. */
+static unsigned fds_of(const struct shm_hello *hello)
+{
+    return hello->answers ? SHM_HELLO_FDS - 1 : SHM_HELLO_FDS;
+}
+
 kolo_status shm_hello_send(int socket, const struct shm_hello *hello)
 {
     uint8_t bytes[HELLO_BYTES];
     struct iovec vector = {.iov_base = bytes, .iov_len = encode(bytes, hello)};
-    int fds[SHM_HELLO_FDS] = {hello->bell, hello->segment};
-    size_t fds_bytes = (hello->answers ? 1 : SHM_HELLO_FDS) * sizeof(int);
+    int fds[SHM_HELLO_FDS] = {hello->bell, hello->board, hello->segment};
+    size_t fds_bytes = fds_of(hello) * sizeof(int);
     union control control = {.bytes = {0}};
     struct msghdr message = {.msg_iov = &vector,
                              .msg_iovlen = 1,
@@ -95,7 +101,7 @@ static enum shm_heard judge(struct shm_hello *hello, const uint8_t *bytes, size_
     if (length == 0 && fds == 0) {
         return SHM_HEARD_END;
     }
-    bool sane = decode(hello, bytes, length) && fds == (hello->answers ? 1 : SHM_HELLO_FDS) &&
+    bool sane = decode(hello, bytes, length) && fds == fds_of(hello) &&
                 !(message->msg_flags & (MSG_TRUNC | MSG_CTRUNC));
     return sane ? SHM_HEARD_HELLO : SHM_HEARD_NONSENSE;
 }
@@ -114,11 +120,12 @@ enum shm_heard shm_hello_receive(struct shm_hello *hello, int socket)
         bool later = errno == EAGAIN || errno == EINTR;
         return later ? SHM_HEARD_NOTHING : SHM_HEARD_END;
     }
-    int fds[SHM_HELLO_FDS] = {-1, -1};
+    int fds[SHM_HELLO_FDS] = {-1, -1, -1};
     unsigned count = take_fds(fds, &message);
     enum shm_heard heard = judge(hello, bytes, (size_t)got, &message, count);
     hello->bell = fds[0];
-    hello->segment = fds[1];
+    hello->board = fds[1];
+    hello->segment = fds[2];
     if (heard != SHM_HEARD_HELLO) {
         shm_hello_drop(hello);
     }
@@ -127,10 +134,10 @@ enum shm_heard shm_hello_receive(struct shm_hello *hello, int socket)
 
 void shm_hello_drop(const struct shm_hello *hello)
 {
-    if (hello->bell >= 0) {
-        close(hello->bell);
-    }
-    if (hello->segment >= 0) {
-        close(hello->segment);
+    const int fds[SHM_HELLO_FDS] = {hello->bell, hello->board, hello->segment};
+    for (unsigned i = 0; i < SHM_HELLO_FDS; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
     }
 }

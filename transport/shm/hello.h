@@ -1,5 +1,5 @@
 /* hello: the first and only packet that each end of a link sends over its UNIX socket (SOCK_SEQPACKET), with descriptors:
- * the dialling end sends its hello with the link's segment and its bell, the other end answers with its own bell. After that
+ * the dialling end sends its hello with the link's segment, its bell and its board, the other end answers with its own bell and board. After that
  * the socket carries wake-ups (one byte, of no meaning) and, by its end, the news of a death. */
 #ifndef KOLO_TRANSPORT_SHM_HELLO_H
 #define KOLO_TRANSPORT_SHM_HELLO_H
@@ -10,7 +10,7 @@
 
 #include "transport/transport.h"
 
-#define SHM_HELLO_FDS 2 /* segment, bell */
+#define SHM_HELLO_FDS 3 /* bell, board, segment */
 
 struct shm_hello {
     bool answers;  /* the listening end's */
@@ -20,6 +20,7 @@ struct shm_hello {
     uint8_t to[TRANSPORT_ID_BYTES];
     int segment; /* -1 in an answer */
     int bell;
+    int board;
 };
 
 enum shm_heard { SHM_HEARD_NOTHING = 0, SHM_HEARD_HELLO, SHM_HEARD_END, SHM_HEARD_NONSENSE };

@@ -11,6 +11,7 @@
 
 #define BIT_IN(lane) (1u << (lane))
 #define BIT_OUT(lane) (1u << (TRANSPORT_LANES + (lane)))
+#define BIT_LOOK (1u << (2 * TRANSPORT_LANES))
 
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
@@ -233,7 +234,9 @@ bool shm_link_ready(struct shm_link *link)
             return true;
         }
     }
-    return false;
+    struct shown shown;
+    return (link->busy & BIT_LOOK) != 0 &&
+           shm_board_read(&shown, link->peer.board, link->awaited) != LOOK_NOT_YET;
 }
 
 static bool refuse(const struct shm_link *link, struct transfer *transfer)
@@ -291,6 +294,27 @@ void shm_link_receive(struct shm_link *link, unsigned lane, struct transfer *tra
     }
 }
 
+enum look shm_link_look(struct shm_link *link, struct shown *shown, uint64_t number)
+{
+    if (!link->attached) {
+        return link->state == LINK_LOST ? LOOK_NEVER : LOOK_NOT_YET;
+    }
+    enum look found = shm_board_read(shown, link->peer.board, number);
+    if (found == LOOK_HERE) {
+        link->busy &= ~BIT_LOOK;
+        return LOOK_HERE;
+    }
+    if (found == LOOK_NEVER) {
+        shm_link_lose(link, KOLO_ERR_PROTOCOL, "shows nonsense in its shared memory");
+    }
+    if (link->state == LINK_LOST) {
+        return LOOK_NEVER;
+    }
+    link->awaited = number;
+    enlist(link, BIT_LOOK);
+    return LOOK_NOT_YET;
+}
+
 void shm_link_end(struct shm_link *link)
 {
     if (link->leaving) {
@@ -302,5 +326,5 @@ void shm_link_end(struct shm_link *link)
     close_sockets(link);
     fail_posted(link, KOLO_ERR_ABORTED);
     shm_segment_unmap(link->segment, sizeof *link->segment);
-    shm_segment_unmap(link->peer.bell, sizeof(struct shm_bell));
+    shm_peer_unmap(&link->peer);
 }

@@ -8,6 +8,7 @@
 #define KOLO_TRANSPORT_SHM_LINK_H
 
 #include "runtime/base/status.h"
+#include "transport/shm/board.h"
 #include "transport/shm/door.h"
 #include "transport/shm/inbox.h"
 #include "transport/shm/outbox.h"
@@ -19,9 +20,10 @@ struct shm_link {
     struct link base;
     enum link_state state;
     unsigned
-        busy; /* lanes with posted transfers: bit l: inbox l, bit TRANSPORT_LANES + l: outbox l */
-    bool listed;  /* in shm->busy */
-    bool leaving; /* the peer is gone */
+        busy; /* lanes with posted transfers: bit l: inbox l, bit TRANSPORT_LANES + l: outbox l; and one bit: a look is awaited */
+    uint64_t awaited; /* the message that the peer shall show; with that bit */
+    bool listed;      /* in shm->busy */
+    bool leaving;     /* the peer is gone */
     struct shm_peer peer;
     struct shm_inbox in[TRANSPORT_LANES];
 
@@ -69,6 +71,9 @@ void shm_link_lose(struct shm_link *link, kolo_status status, const char *format
 /** Post, from transport_ops. */
 void shm_link_send(struct shm_link *link, unsigned lane, struct transfer *transfer);
 void shm_link_receive(struct shm_link *link, unsigned lane, struct transfer *transfer);
+
+/** Look at what the peer shows, from transport_ops. */
+enum look shm_link_look(struct shm_link *link, struct shown *shown, uint64_t number);
 
 /** Give back what the link holds; posted transfers fail with KOLO_ERR_ABORTED. */
 void shm_link_end(struct shm_link *link);

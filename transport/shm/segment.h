@@ -20,7 +20,13 @@ kolo_status shm_segment_create(int *fd, void **memory, size_t bytes);
  *  descriptor stays the caller's. */
 kolo_status shm_segment_map(void **memory, int fd, size_t bytes);
 
+/** The same for memory that only its maker can write, as far as the kernel has that (Linux 5.1). */
+kolo_status shm_segment_create_shown(int *fd, void **memory, size_t bytes);
+
+/** Map memory that a peer made, to be read only. As shm_segment_map(). */
+kolo_status shm_segment_map_shown(const void **memory, int fd, size_t bytes);
+
 /** NULL is allowed. */
-void shm_segment_unmap(void *memory, size_t bytes);
+void shm_segment_unmap(const void *memory, size_t bytes);
 
 #endif

@@ -26,6 +26,12 @@ static struct shm_link *link_from(const struct link *link)
 
 /* ---- making and ending --------------------------------------------------------------------------------------- */
 
+static void close_board(struct shm *shm)
+{
+    shm_board_unmap(shm->board);
+    close(shm->board_fd);
+}
+
 static kolo_status shm_create(struct transport **transport, const struct transport_config *config)
 {
     struct shm *shm = calloc(1, sizeof *shm);
@@ -40,10 +46,14 @@ static kolo_status shm_create(struct transport **transport, const struct transpo
     if (status != KOLO_OK) {
         goto err_free;
     }
+    status = shm_board_create(&shm->board, &shm->board_fd);
+    if (status != KOLO_OK) {
+        goto err_close_sleeper;
+    }
     shm->poller = epoll_create1(EPOLL_CLOEXEC);
     if (shm->poller < 0) {
         status = fail(KOLO_ERR_SYSTEM, "epoll_create1 failed: %s", strerror(errno));
-        goto err_close_sleeper;
+        goto err_close_board;
     }
     shm->door.welcome = shm_greeting_welcome;
     shm->door.context = shm;
@@ -56,6 +66,8 @@ static kolo_status shm_create(struct transport **transport, const struct transpo
 
 err_close_poller:
     close(shm->poller);
+err_close_board:
+    close_board(shm);
 err_close_sleeper:
     shm_sleeper_close(&shm->sleeper);
 err_free:
@@ -172,6 +184,7 @@ static void shm_destroy(struct transport *transport)
     }
     shm_door_close(&shm->door);
     close(shm->poller);
+    close_board(shm);
     shm_sleeper_close(&shm->sleeper);
     free(shm->busy);
     free(shm);
@@ -278,6 +291,36 @@ static void shm_cancel(struct link *base, unsigned lane, struct transfer *transf
         return;
     }
     shm_link_lose(link, KOLO_ERR_ABORTED, "a message was cancelled half-way");
+}
+
+/* ---- showing ------------------------------------------------------------------------------------------------- */
+
+static void shm_show(struct transport *transport, uint64_t number, const uint8_t *header,
+                     const void *data, size_t length)
+{
+    struct shm *shm = shm_from(transport);
+    shm_board_write(shm->board, number, header, data, length);
+    for (const struct shm_link *link = shm->links; link; link = link->next) {
+        if (link->attached && link->state == LINK_UP) {
+            shm_peer_wake(&link->peer);
+            shm->sent += length;
+        }
+    }
+}
+
+static enum look shm_look(struct shown *shown, struct link *base, uint64_t number)
+{
+    struct shm_link *link = link_from(base);
+    enum look found = shm_link_look(link, shown, number);
+    if (found == LOOK_HERE) {
+        shm_of(link)->received += shown->length;
+    }
+    return found;
+}
+
+static void shm_withdraw(struct transport *transport, uint64_t number)
+{
+    shm_board_withdraw(shm_from(transport)->board, number);
 }
 
 /* ---- progress ------------------------------------------------------------------------------------------------ */
@@ -408,17 +451,6 @@ static void shm_sleep(struct transport *transport, uint64_t timeout_ns)
     }
 }
 
-static bool shm_elsewhere(struct transport *transport)
-{
-    struct shm *shm = shm_from(transport);
-    uint32_t here = shm_sleeper_be_seen(&shm->sleeper);
-    bool elsewhere = true;
-    for (size_t i = 0; elsewhere && i < shm->busy_count; i++) {
-        elsewhere = !shm_peer_is_on(&shm->busy[i]->peer, here);
-    }
-    return elsewhere;
-}
-
 static void shm_count(const struct transport *transport, uint64_t *sent, uint64_t *received)
 {
     const struct shm *shm = shm_from(transport);
@@ -428,7 +460,7 @@ static void shm_count(const struct transport *transport, uint64_t *sent, uint64_
 
 const struct transport_ops transport_shm = {
     .name = "shm",
-    .features = TRANSPORT_RESERVES,
+    .features = TRANSPORT_RESERVES | TRANSPORT_SHOWS,
     .create = shm_create,
     .destroy = shm_destroy,
     .link_create = shm_link_create,
@@ -441,11 +473,13 @@ const struct transport_ops transport_shm = {
     .reserve = shm_reserve,
     .commit = shm_commit,
     .cancel = shm_cancel,
+    .show = shm_show,
+    .look = shm_look,
+    .withdraw = shm_withdraw,
     .progress = shm_progress,
     .wait_fd = shm_wait_fd,
     .arm = shm_arm,
     .disarm = shm_disarm,
     .sleep = shm_sleep,
-    .elsewhere = shm_elsewhere,
     .count = shm_count,
 };

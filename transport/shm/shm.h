@@ -16,7 +16,9 @@ struct shm {
     unsigned connecting;   /* links in LINK_CONNECTING */
     unsigned leaving;      /* links whose peer is gone, not lost yet */
     struct shm_sleeper sleeper;
-    int poller; /* epoll: wait_fd */
+    struct shm_board *board;
+    int board_fd; /* its descriptor, for peers */
+    int poller;   /* epoll: wait_fd */
     struct shm_door door;
     struct shm_host host;
     struct shm_link *links;

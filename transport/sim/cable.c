@@ -24,6 +24,9 @@ struct packet *packet_new(struct sim_network *network, enum packet_kind kind, si
 
 void packet_free(struct sim_network *network, struct packet *packet)
 {
+    if (packet == NULL) {
+        return;
+    }
     assert(network->held_bytes >= packet->bytes);
     network->held_bytes -= packet->bytes;
     free(packet);

@@ -10,11 +10,13 @@
 #define CABLE_CHANNELS (TRANSPORT_LANES + 1)
 
 enum packet_kind {
-    PACKET_DATA,   /* bytes of a message; the first one brings its header */
-    PACKET_OPEN,   /* this end has been connected */
-    PACKET_CREDIT, /* how much may have been sent on a lane, from the beginning */
-    PACKET_CLOSE,  /* nothing more will come; follows all data */
-    PACKET_RESET   /* this end has failed; overtakes data */
+    PACKET_DATA,      /* bytes of a message; the first one brings its header */
+    PACKET_OPEN,      /* this end has been connected */
+    PACKET_SHOWN,     /* a message that its sender shows to all */
+    PACKET_WITHDRAWN, /* a message that was shown is not any more */
+    PACKET_CREDIT,    /* how much may have been sent on a lane, from the beginning */
+    PACKET_CLOSE,     /* nothing more will come; follows all data */
+    PACKET_RESET      /* this end has failed; overtakes data */
 };
 
 struct packet {
@@ -25,10 +27,10 @@ struct packet {
     uint64_t written_in_ns;            /* from its first byte to its last, anywhere */
     bool port_passed;                  /* the receiver's port has had its time for it */
 
-    /* DATA */
+    /* DATA; SHOWN: header, message, bytes; WITHDRAWN: message */
     bool begins, ends; /* of a message */
     uint8_t header[TRANSPORT_HEADER_BYTES];
-    uint64_t message; /* its number on the lane */
+    uint64_t message; /* its number on the lane, or of those shown */
     size_t length;    /* of the message */
     size_t bytes;     /* in this packet */
     size_t taken;     /* of them by the receiver */
@@ -83,7 +85,8 @@ kolo_status cable_attach(struct cable **cable, unsigned *side, struct sim_endpoi
 /** Leave the cable. It is freed with the last end; else what is under way to the other end still arrives. */
 void cable_detach(struct cable *cable, unsigned side);
 
-/** A packet with room for `bytes`; NULL: out of memory. Freed by packet_free(), or given away to cable_transmit(). */
+/** A packet with room for `bytes`; NULL: out of memory. Freed by packet_free(), or given away to cable_transmit(). NULL
+ *  is allowed there. */
 struct packet *packet_new(struct sim_network *network, enum packet_kind kind, size_t bytes);
 void packet_free(struct sim_network *network, struct packet *packet);
 

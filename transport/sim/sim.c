@@ -12,6 +12,7 @@
 #define SIM_VERSION 1
 #define SIM_NAME_MAX 96 /* bytes of a peer's name that are kept */
 #define SIM_WHY_MAX 256 /* bytes of the text that explains a loss */
+#define SIM_SHOWN 2u    /* messages that a peer shows at a time: see transport_ops.show */
 
 struct sim_link {
     struct link base;
@@ -26,6 +27,7 @@ struct sim_link {
     kolo_status status;  /* why it is lost */
     char why[SIM_WHY_MAX];
     struct lane lanes[TRANSPORT_LANES];
+    struct packet *shown[SIM_SHOWN]; /* by number; NULL: none yet */
 };
 
 struct sim_transport {
@@ -111,6 +113,9 @@ static void link_free(struct sim_link *link)
     }
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
         lane_clear(&link->lanes[lane]);
+    }
+    for (unsigned i = 0; i < SIM_SHOWN; i++) {
+        packet_free(link->cable->network, link->shown[i]);
     }
     cable_detach(link->cable, link->side);
     free(link);
@@ -307,10 +312,22 @@ static void control(struct sim_link *link, const struct packet *packet)
     case PACKET_RESET:
         lose(link, KOLO_ERR_PEER_LOST, "gave the link up");
         break;
-    case PACKET_DATA:
-        assert(false); /* has channels of its own */
+    case PACKET_WITHDRAWN:
+        packet_free(link->cable->network, link->shown[packet->message % SIM_SHOWN]);
+        link->shown[packet->message % SIM_SHOWN] = NULL;
+        break;
+    case PACKET_SHOWN: /* is kept */
+    case PACKET_DATA:  /* has channels of its own */
+        assert(false);
         break;
     }
+}
+
+static void take_shown(struct sim_link *link, struct packet *packet)
+{
+    struct packet **place = &link->shown[packet->message % SIM_SHOWN];
+    packet_free(link->cable->network, *place);
+    *place = packet;
 }
 
 static bool step_control(struct sim_link *link)
@@ -319,9 +336,13 @@ static bool step_control(struct sim_link *link)
     bool happened = false;
     struct packet *packet;
     while (link->state != LINK_LOST && (packet = packet_queue_take(inbox)) != NULL) {
+        happened = true;
+        if (packet->kind == PACKET_SHOWN) {
+            take_shown(link, packet);
+            continue;
+        }
         control(link, packet);
         packet_free(link->cable->network, packet);
-        happened = true;
     }
     if (link->state == LINK_CONNECTING && link->opened_by_peer) {
         link->state = LINK_UP;
@@ -472,6 +493,70 @@ static void sim_cancel(struct link *base, unsigned lane, struct transfer *transf
     transfer->status = KOLO_ERR_ABORTED;
 }
 
+/* ---- showing: what is shown goes to each peer as a packet, and is kept there ---- */
+
+static void show_to(struct sim_link *link, uint64_t number, const uint8_t *header, const void *data,
+                    size_t length)
+{
+    struct packet *packet = packet_new(link->cable->network, PACKET_SHOWN, length);
+    if (packet == NULL) {
+        lose(link, KOLO_ERR_MEMORY, "was cut off: out of memory");
+        return;
+    }
+    packet->message = number;
+    memcpy(packet->header, header, TRANSPORT_HEADER_BYTES);
+    if (length > 0) {
+        memcpy(packet->data, data, length);
+    }
+    cable_transmit(link->cable, link->side, CABLE_CONTROL, packet);
+}
+
+static void sim_show(struct transport *base, uint64_t number, const uint8_t *header,
+                     const void *data, size_t length)
+{
+    struct sim_transport *transport = sim_transport(base);
+    assert(length <= TRANSPORT_SHOWN_BYTES);
+    for (struct sim_link *link = transport->links; link != NULL; link = link->next) {
+        if (link->state == LINK_UP && !transport->endpoint->dead) {
+            show_to(link, number, header, data, length);
+        }
+    }
+}
+
+static void withdraw_from(struct sim_link *link, uint64_t number)
+{
+    struct packet *packet = packet_new(link->cable->network, PACKET_WITHDRAWN, 0);
+    if (packet == NULL) {
+        lose(link, KOLO_ERR_MEMORY, "was cut off: out of memory");
+        return;
+    }
+    packet->message = number;
+    cable_transmit(link->cable, link->side, CABLE_CONTROL, packet);
+}
+
+static void sim_withdraw(struct transport *base, uint64_t number)
+{
+    struct sim_transport *transport = sim_transport(base);
+    for (struct sim_link *link = transport->links; link != NULL; link = link->next) {
+        if (link->state == LINK_UP && !transport->endpoint->dead) {
+            withdraw_from(link, number);
+        }
+    }
+}
+
+static enum look sim_look(struct shown *shown, struct link *base, uint64_t number)
+{
+    struct sim_link *link = sim_link(base);
+    step_link(link);
+    const struct packet *packet = link->shown[number % SIM_SHOWN];
+    if (packet != NULL && packet->message == number) {
+        *shown =
+            (struct shown){.header = packet->header, .data = packet->data, .length = packet->bytes};
+        return LOOK_HERE;
+    }
+    return link->state == LINK_LOST ? LOOK_NEVER : LOOK_NOT_YET;
+}
+
 /* ---- sleep: virtual time has no descriptor, and stands still while its owner sleeps ---- */
 
 static int sim_wait_fd(const struct transport *transport)
@@ -492,7 +577,7 @@ static void sim_disarm(struct transport *transport)
 
 const struct transport_ops transport_sim = {
     .name = "sim",
-    .features = TRANSPORT_RESERVES,
+    .features = TRANSPORT_RESERVES | TRANSPORT_SHOWS,
     .create = sim_create,
     .destroy = sim_destroy,
     .link_create = sim_link_create,
@@ -504,12 +589,14 @@ const struct transport_ops transport_sim = {
     .release = sim_release,
     .reserve = sim_reserve,
     .commit = sim_commit,
+    .show = sim_show,
+    .look = sim_look,
+    .withdraw = sim_withdraw,
     .cancel = sim_cancel,
     .progress = sim_progress,
     .wait_fd = sim_wait_fd,
     .arm = sim_arm,
     .disarm = sim_disarm,
     .sleep = NULL,
-    .elsewhere = NULL,
     .count = sim_count,
 };

@@ -72,9 +72,19 @@
     CASE(sleeping_pending_data_is_not_slept_on)                                                    \
     CASE(sleeping_without_descriptors)                                                             \
     CASE(sleeping_ends_in_time)                                                                    \
-    CASE(sleeping_knows_who_is_elsewhere)                                                          \
     CASE(sleeping_ping_pong_by_descriptor)                                                         \
     CASE(sleeping_ping_pong_without)                                                               \
+    /* showing.c */                                                                                \
+    CASE(showing_goes_to_all_peers)                                                                \
+    CASE(showing_beside_messages)                                                                  \
+    CASE(showing_nothing_of_another_number)                                                        \
+    CASE(showing_outlives_its_link)                                                                \
+    CASE(showing_is_withdrawn)                                                                     \
+    CASE(showing_of_the_dead_never_comes)                                                          \
+    CASE(showing_is_counted)                                                                       \
+    CASE(showing_is_not_slept_on)                                                                  \
+    CASE(showing_wakes_by_descriptor)                                                              \
+    CASE(showing_wakes_without)                                                                    \
     /* stress.c */                                                                                 \
     CASE(stress_at_random)                                                                         \
     CASE(stress_in_two_threads)

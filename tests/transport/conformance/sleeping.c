@@ -1,7 +1,6 @@
 /* Sleeping until something happens, by descriptor and without. A failed assertion in another thread ends the program. */
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <time.h>
 
 #include "tests/transport/conformance/cases.h"
@@ -236,56 +235,6 @@ void sleeping_ends_in_time(void **state)
     }
     transport->ops->disarm(transport);
     assert_true(clock_now_ns() - before_ns < 5 * NS_PER_S);
-    mesh_close(&mesh);
-}
-
-/* ---- who is on which processor ---- */
-
-/* Go to the `index`th processor that this thread may use. */
-static void go_to(const cpu_set_t *allowed, unsigned index)
-{
-    size_t processor = 0;
-    for (unsigned seen = 0; seen <= index; processor++) {
-        assert_true(processor < CPU_SETSIZE);
-        seen += CPU_ISSET(processor, allowed) != 0;
-    }
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(processor - 1, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-}
-
-void sleeping_knows_who_is_elsewhere(void **state)
-{
-    cpu_set_t allowed;
-    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    struct mesh mesh;
-    pair_open(&mesh, state);
-    struct transport *here = mesh.peers[0].transport, *there = mesh.peers[1].transport;
-    assert_int_equal(here->ops->elsewhere == NULL, here->ops->sleep == NULL);
-    if (here->ops->elsewhere == NULL || CPU_COUNT(&allowed) < 2) {
-        mesh_close(&mesh);
-        skip();
-    }
-    go_to(&allowed, 0);
-    there->ops->elsewhere(there); /* it is seen on this processor */
-    struct message in, out;
-    message_incoming(&in, 1, 100);
-    message_outgoing(&out, 1, 100);
-    bool at_rest = here->ops->elsewhere(here); /* nothing is waited for */
-    message_receive(&in, &mesh, 0, 1, 0);
-    bool beside = here->ops->elsewhere(here);
-    go_to(&allowed, 1);
-    bool apart = here->ops->elsewhere(here);
-    there->ops->elsewhere(there); /* it has followed */
-    bool beside_again = here->ops->elsewhere(here);
-    assert_int_equal(sched_setaffinity(0, sizeof allowed, &allowed), 0);
-    assert_true(at_rest && !beside && apart && !beside_again);
-    message_send(&out, &mesh, 1, 0, 0);
-    MESH_WAIT(&mesh, message_done(&in) && message_done(&out));
-    message_check(&in);
-    message_free(&in);
-    message_free(&out);
     mesh_close(&mesh);
 }
 

@@ -229,6 +229,8 @@ static struct shm_hello right_hello(void)
     off_t bytes = ((off_t)sizeof(struct shm_segment) + page - 1) / page * page;
     hello.segment = memory_of(bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     hello.bell = memory_of(page, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    bytes = ((off_t)sizeof(struct shm_board) + page - 1) / page * page;
+    hello.board = memory_of(bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return hello;
 }
 
@@ -266,7 +268,7 @@ static void test_wrong_hellos_are_refused(void **state)
     struct half halves[2];
     off_t good_bytes = 16 << 20;
     halves_open(halves);
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         struct shm_hello hello = right_hello();
         switch (i) {
         case 0:
@@ -289,6 +291,12 @@ static void test_wrong_hellos_are_refused(void **state)
             break;
         case 6:
             swap_memory(&hello, &hello.segment, good_bytes, F_SEAL_SHRINK | F_SEAL_WRITE);
+            break;
+        case 7:
+            swap_memory(&hello, &hello.board, 4096, F_SEAL_SHRINK);
+            break;
+        case 8:
+            swap_memory(&hello, &hello.board, good_bytes, 0);
             break;
         default: /* no memory at all */
             close(hello.segment);
@@ -422,12 +430,71 @@ static void test_running_out_of_descriptors(void **state)
     }
 }
 
+/* ---- what is shown -------------------------------------------------------------------------------------------------- */
+
+static void test_only_its_owner_writes_on_a_board(void **state)
+{
+    (void)state;
+    struct shm_board *own = NULL;
+    const struct shm_board *seen = NULL;
+    struct shown shown;
+    const uint8_t header[TRANSPORT_HEADER_BYTES] = {1, 2, 3};
+    int fd = -1;
+    assert_int_equal(shm_board_create(&own, &fd), KOLO_OK);
+    assert_int_equal(shm_board_map(&seen, fd), KOLO_OK);
+    assert_int_equal(shm_board_read(&shown, seen, 1), LOOK_NOT_YET);
+    shm_board_write(own, 1, header, "four", 4);
+    assert_int_equal(shm_board_read(&shown, seen, 1), LOOK_HERE);
+    assert_memory_equal(shown.header, header, sizeof header);
+    assert_memory_equal(shown.data, "four", 4);
+    assert_int_equal(shm_board_read(&shown, seen, 2), LOOK_NOT_YET);
+    void *writable = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_equal(writable, MAP_FAILED);
+    assert_int_equal(errno, EPERM);
+    void *later = mmap(NULL, sizeof *own, PROT_READ, MAP_SHARED, fd, 0);
+    assert_int_equal(mprotect(later, sizeof *own, PROT_READ | PROT_WRITE), -1);
+    munmap(later, sizeof *own);
+    shm_board_unmap(seen);
+    shm_board_unmap(own);
+    close(fd);
+}
+
+static void show_nonsense(uint64_t word)
+{
+    struct half halves[2];
+    struct shown shown;
+    kolo_status why = KOLO_OK;
+    halves_open(halves);
+    assert_int_equal(connect_half(halves, 0), KOLO_OK);
+    assert_int_equal(connect_half(halves, 1), KOLO_OK);
+    assert_comes_up(halves);
+    assert_int_equal(transport_shm.look(&shown, halves[1].link, 1), LOOK_NOT_YET);
+    struct shm_board *board = ((struct shm *)halves[0].transport)->board;
+    atomic_store(&board->cell[1].word, word);
+    assert_int_equal(transport_shm.look(&shown, halves[1].link, 1), LOOK_NEVER);
+    assert_int_equal(transport_shm.link_state(halves[1].link, &why, NULL), LINK_LOST);
+    assert_int_equal(why, KOLO_ERR_PROTOCOL);
+    assert_int_equal(state_of(&halves[0]), LINK_UP);
+    halves_close(halves);
+}
+
+static void test_nonsense_that_is_shown_loses_the_link(void **state)
+{
+    (void)state;
+    uint64_t first = UINT64_C(1) << SHM_CELL_NUMBER_SHIFT;
+    show_nonsense(first | (TRANSPORT_SHOWN_BYTES + 1)); /* longer than a cell */
+    show_nonsense(first | 0xffff);
+    show_nonsense(3 * first); /* a number that nobody can have come to */
+    show_nonsense(UINT64_MAX);
+}
+
 static void test_memory_of_eight_peers_is_bounded(void **state)
 {
     (void)state;
     /* All rings of all links of 8 peers used to the full, shared memory counted once. */
     size_t links = 8 * 7 / 2;
-    size_t all = links * sizeof(struct shm_segment) + 8 * 7 * sizeof(struct shm_link);
+    size_t all = links * sizeof(struct shm_segment) + 8 * 7 * sizeof(struct shm_link) +
+                 8 * (sizeof(struct shm_board) + sizeof(struct shm_bell));
     assert_true(all / 8 < (8u << 20));
 }
 
@@ -442,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_garbage_and_silence_cost_nothing),
         cmocka_unit_test(test_a_wrong_answer_loses_the_link),
         cmocka_unit_test(test_running_out_of_descriptors),
+        cmocka_unit_test(test_only_its_owner_writes_on_a_board),
+        cmocka_unit_test(test_nonsense_that_is_shown_loses_the_link),
         cmocka_unit_test(test_memory_of_eight_peers_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

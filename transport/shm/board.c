@@ -1,0 +1,60 @@
+#include "transport/shm/board.h"
+
+#include <assert.h>
+
+#include "transport/shm/segment.h"
+
+kolo_status shm_board_create(struct shm_board **board, int *fd)
+{
+    void *memory = NULL;
+    kolo_status status = shm_segment_create_shown(fd, &memory, sizeof **board);
+    *board = memory;
+    return status;
+}
+
+kolo_status shm_board_map(const struct shm_board **board, int fd)
+{
+    const void *memory = NULL;
+    kolo_status status = shm_segment_map_shown(&memory, fd, sizeof **board);
+    *board = memory;
+    return status;
+}
+
+void shm_board_unmap(const struct shm_board *board)
+{
+    shm_segment_unmap(board, sizeof *board);
+}
+
+void shm_board_write(struct shm_board *board, uint64_t number, const uint8_t *header,
+                     const void *data, size_t length)
+{
+    assert(number > 0 && length <= TRANSPORT_SHOWN_BYTES);
+    struct shm_cell *cell = &board->cell[number % SHM_CELLS];
+    memcpy(cell->header, header, TRANSPORT_HEADER_BYTES);
+    if (length > 0) { /* with no bytes there may be no memory */
+        memcpy(cell->data, data, length);
+    }
+    atomic_store_explicit(&cell->word, number << SHM_CELL_NUMBER_SHIFT | length,
+                          memory_order_release);
+}
+
+void shm_board_withdraw(struct shm_board *board, uint64_t number)
+{
+    atomic_store_explicit(&board->cell[number % SHM_CELLS].word, 0, memory_order_release);
+}
+
+enum look shm_board_read(struct shown *shown, const struct shm_board *board, uint64_t number)
+{
+    const struct shm_cell *cell = &board->cell[number % SHM_CELLS];
+    uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
+    uint64_t there = word >> SHM_CELL_NUMBER_SHIFT;
+    size_t length = word & ((1u << SHM_CELL_NUMBER_SHIFT) - 1);
+    if (there < number) {
+        return LOOK_NOT_YET;
+    }
+    if (there > number || length > TRANSPORT_SHOWN_BYTES) {
+        return LOOK_NEVER;
+    }
+    *shown = (struct shown){.header = cell->header, .data = cell->data, .length = length};
+    return LOOK_HERE;
+}
