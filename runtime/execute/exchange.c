@@ -20,21 +20,42 @@ bool exchange_fits(const struct operation *operation)
            shown_bytes(operation) <= TRANSPORT_SHOWN_BYTES;
 }
 
+/* Where, in what its peer shows, the bytes of a receive lie. */
+static size_t offset_of(const struct operation *operation, const struct instruction *instruction)
+{
+    const struct schedule *schedule = operation->plan->schedule;
+    uint64_t first = 0, length = 0, count = operation->request.count;
+    if (instruction->kind != INSTRUCTION_RECEIVE || instruction->chunks == 0) {
+        return 0;
+    }
+    schedule_chunk_range(&first, &length, schedule, instruction->chunk, instruction->chunks, count);
+    return exchange_offset(schedule, instruction->peer, first, count) *
+           operation_element_bytes(operation);
+}
+
+static void lay_out(struct operation *operation)
+{
+    const struct schedule *schedule = operation->plan->schedule;
+    operation->packed = false;
+    operation->pass_elements = operation->pass_count = operation->request.count;
+    operation->shown_bytes = shown_bytes(operation);
+    for (uint32_t i = 0; i < schedule->instructions; i++) {
+        operation_lay_out(operation, i);
+        operation->step[i].offset = offset_of(operation, &schedule->instruction[i]);
+    }
+    operation->laid_out = true;
+}
+
 void exchange_begin(struct operation *operation)
 {
     if (!operation->laid_out) {
-        operation->packed = false;
-        operation->pass_elements = operation->pass_count = operation->request.count;
-        for (uint32_t i = 0; i < operation->plan->schedule->instructions; i++) {
-            operation_lay_out(operation, i);
-        }
-        operation->laid_out = true;
+        lay_out(operation);
     }
     operation->next_look = 0;
     operation->shows++;
     fingerprint_put_shown(operation->header, &operation->fingerprint, operation->past);
     operation->board->ops->show(operation->board, operation->shows, operation->header,
-                                operation->request.in, shown_bytes(operation));
+                                operation->request.in, operation->shown_bytes);
 }
 
 static void give_up(struct operation *operation, uint32_t peer, kolo_status status)
@@ -56,7 +77,7 @@ static bool suits(struct operation *operation, const struct shown *shown, uint32
         operation->theirs_known = !fingerprint_equal(&operation->theirs, &operation->fingerprint);
         return false;
     }
-    if (shown->length != shown_bytes(operation)) { /* no kolo does that */
+    if (shown->length != operation->shown_bytes) { /* no kolo does that */
         give_up(operation, peer, KOLO_ERR_PROTOCOL);
         return false;
     }
@@ -65,16 +86,9 @@ static bool suits(struct operation *operation, const struct shown *shown, uint32
 
 static void take_in(struct operation *operation, uint32_t index, const struct shown *shown)
 {
-    const struct schedule *schedule = operation->plan->schedule;
-    const struct instruction *instruction = &schedule->instruction[index];
+    const struct instruction *instruction = &operation->plan->schedule->instruction[index];
     const struct step *step = &operation->step[index];
-    uint64_t first = 0, length = 0;
-    if (instruction->chunks > 0) {
-        schedule_chunk_range(&first, &length, schedule, instruction->chunk, instruction->chunks,
-                             operation->request.count);
-    }
-    uint64_t offset = exchange_offset(schedule, instruction->peer, first, operation->request.count);
-    const uint8_t *from = shown->data + offset * operation_element_bytes(operation);
+    const uint8_t *from = shown->data + step->offset;
     if (instruction->to.buffer == BUFFER_SLOT) {
         operation->source[instruction->to.slot] = from; /* folded where it is */
     } else if (step->length > 0) {

@@ -316,7 +316,7 @@ kolo_status operation_begin(struct operation *operation, const struct plan *plan
     operation->status = KOLO_OK;
     operation->culprit = OPERATION_NO_PEER;
     operation->theirs_known = false;
-    operation->shown = exchange_fits(operation);
+    operation->shown = operation->laid_out ? operation->shown : exchange_fits(operation);
     kolo_status status = operation->laid_out ? KOLO_OK : size_up(operation);
     if (status == KOLO_OK) {
         operation->running = true;

@@ -57,6 +57,7 @@ struct operation {
     uint64_t past;  /* all operations before this one (fingerprint_chain). Set between operations */
     uint64_t shows; /* messages shown so far */
     bool shown;     /* this operation is shown */
+    size_t shown_bytes;                     /* what each rank shows then */
     uint32_t next_look;                     /* the next instruction of one that is shown */
     uint8_t header[TRANSPORT_HEADER_BYTES]; /* the same */
     bool running;

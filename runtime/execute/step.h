@@ -11,7 +11,8 @@ struct step {
     uint8_t *to;
     const uint8_t *from;
     size_t length;
-    size_t done; /* bytes from the start */
+    size_t offset; /* of what is received from a peer that shows: where in that */
+    size_t done;   /* bytes from the start */
     bool finished;
 };
 

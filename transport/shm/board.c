@@ -42,19 +42,3 @@ void shm_board_withdraw(struct shm_board *board, uint64_t number)
 {
     atomic_store_explicit(&board->cell[number % SHM_CELLS].word, 0, memory_order_release);
 }
-
-enum look shm_board_read(struct shown *shown, const struct shm_board *board, uint64_t number)
-{
-    const struct shm_cell *cell = &board->cell[number % SHM_CELLS];
-    uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
-    uint64_t there = word >> SHM_CELL_NUMBER_SHIFT;
-    size_t length = word & ((1u << SHM_CELL_NUMBER_SHIFT) - 1);
-    if (there < number) {
-        return LOOK_NOT_YET;
-    }
-    if (there > number || length > TRANSPORT_SHOWN_BYTES) {
-        return LOOK_NEVER;
-    }
-    *shown = (struct shown){.header = cell->header, .data = cell->data, .length = length};
-    return LOOK_HERE;
-}

@@ -44,6 +44,21 @@ void shm_board_write(struct shm_board *board, uint64_t number, const uint8_t *he
 void shm_board_withdraw(struct shm_board *board, uint64_t number);
 
 /** Look at a peer's. LOOK_NEVER: what lies there is nonsense. */
-enum look shm_board_read(struct shown *shown, const struct shm_board *board, uint64_t number);
+static inline enum look shm_board_read(struct shown *shown, const struct shm_board *board,
+                                       uint64_t number)
+{
+    const struct shm_cell *cell = &board->cell[number % SHM_CELLS];
+    uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
+    uint64_t there = word >> SHM_CELL_NUMBER_SHIFT;
+    size_t length = word & ((1u << SHM_CELL_NUMBER_SHIFT) - 1);
+    if (there < number) {
+        return LOOK_NOT_YET;
+    }
+    if (there > number || length > TRANSPORT_SHOWN_BYTES) {
+        return LOOK_NEVER;
+    }
+    *shown = (struct shown){.header = cell->header, .data = cell->data, .length = length};
+    return LOOK_HERE;
+}
 
 #endif
