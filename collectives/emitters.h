@@ -25,11 +25,11 @@ emitter_seconds double_tree_all_reduce_seconds, double_tree_broadcast_seconds,
     double_tree_reduce_seconds;
 emitter_sent double_tree_all_reduce_sent, double_tree_broadcast_sent, double_tree_reduce_sent;
 
-/* tree.c: one binomial tree, up and down; the fewest messages. */
-emitter_bounds tree_bounds;
-emitter tree_all_reduce;
-emitter_seconds tree_all_reduce_seconds;
-emitter_sent tree_all_reduce_sent;
+/* tree.c: one k-nomial tree, up and down; the fewest messages. tree: k = 2; knomial: k = 8. */
+emitter_bounds tree_bounds, knomial_bounds;
+emitter tree_all_reduce, knomial_all_reduce;
+emitter_seconds tree_all_reduce_seconds, knomial_all_reduce_seconds;
+emitter_sent tree_all_reduce_sent, knomial_all_reduce_sent;
 
 /* recursive_doubling.c: pairs exchange all; the fewest steps. */
 emitter_bounds recursive_doubling_bounds;

@@ -150,7 +150,8 @@ static bool can_show(const struct plans *plans, const struct algorithm *row, uin
 }
 
 /* The formula gives every rank a processor: that is the span. Where ranks take turns, the work of all is added: the bound
- * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. */
+ * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. A message's
+ * overhead is work, and no more part of the span: its processor is not idle meanwhile, but with another rank. */
 static kolo_status expect(double *seconds, struct plans *plans, const struct algorithm *row,
                           uint64_t bytes)
 {
@@ -160,10 +161,13 @@ static kolo_status expect(double *seconds, struct plans *plans, const struct alg
         *seconds = row->shown_seconds(network, plans->size, bytes);
         return KOLO_OK;
     }
-    *seconds = row->seconds(network, plans->size, bytes);
     if (network->crowd <= 1 || plans->size > CROWD_RANKS_MAX) {
+        *seconds = row->seconds(network, plans->size, bytes);
         return KOLO_OK;
     }
+    struct network_uniform span = *network;
+    span.overhead_s = 0;
+    *seconds = row->seconds(&span, plans->size, bytes);
     struct load load = plans->load[row - algorithm_table(&rows)];
     if (!load.known) {
         kolo_status status = count_load(&load, row, plans->size);

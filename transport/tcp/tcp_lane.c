@@ -325,8 +325,16 @@ static size_t take(struct tcp_lane *lane, uint8_t *into, size_t length, size_t a
  * so that its payload need not be copied. */
 static size_t ahead_wanted(const struct transfer *expected)
 {
-    bool large = expected == NULL || expected->length > TCP_LANE_AHEAD_BYTES - TCP_FRAME_BYTES;
-    return large ? TCP_FRAME_BYTES : TCP_LANE_AHEAD_BYTES;
+    size_t wanted = 0;
+    for (; expected != NULL; expected = expected->next) {
+        size_t whole = TCP_FRAME_BYTES + expected->length;
+        if (whole > TCP_LANE_AHEAD_BYTES - wanted) {
+            wanted += wanted + TCP_FRAME_BYTES <= TCP_LANE_AHEAD_BYTES ? TCP_FRAME_BYTES : 0;
+            break;
+        }
+        wanted += whole;
+    }
+    return wanted > 0 ? wanted : TCP_FRAME_BYTES;
 }
 
 /* Have a whole frame in the read-ahead buffer. Returns false if it is not there yet. */
