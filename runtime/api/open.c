@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include "runtime/api/settings.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
+#include "runtime/launch/exchange.h"
+#include "runtime/membership/contacts.h"
 #include "runtime/membership/notice.h"
 #include "runtime/plan/costs.h"
 #include "runtime/topology/interface.h"
@@ -136,15 +139,41 @@ static kolo_status open_port(kolo_comm *comm, struct member *self, const struct 
     return tcp_port_open(&comm->port, &config);
 }
 
-static kolo_status find_peers(kolo_comm *comm, const struct settings *settings,
+/* Where the launcher carries them: our addresses to the others, and theirs to us. */
+static kolo_status exchange_addresses(struct launch *launch, const struct member *self,
+                                      uint64_t deadline_ns)
+{
+    char text[CONTACTS_TEXT_MAX];
+    static_assert(sizeof text <= EXCHANGE_TEXT_MAX, "what one rank says of itself is carried");
+    if (launch->channel == LAUNCH_NO_CHANNEL) {
+        return KOLO_OK;
+    }
+    if (contacts_text(text, self->address, self->addresses) == 0) {
+        return fail(
+            KOLO_ERR_SYSTEM,
+            "%s runs %d ranks on several hosts, but this one has no address that others can "
+            "reach: look at its network interfaces and at KOLO_INTERFACES",
+            launch->launcher, launch->size);
+    }
+    return exchange_contacts(launch, text, deadline_ns);
+}
+
+static kolo_status find_peers(kolo_comm *comm, struct settings *settings,
                               const struct topology *topology, uint64_t deadline_ns)
 {
     struct member self = {0};
-    kolo_status status = open_port(comm, &self, settings);
+    kolo_status status = exchange_join(&settings->launch, deadline_ns);
+    if (status == KOLO_OK) {
+        status = open_port(comm, &self, settings);
+    }
     if (status != KOLO_OK) {
         return status;
     }
     describe_self(&self, settings, topology, comm->port);
+    status = exchange_addresses(&settings->launch, &self, deadline_ns);
+    if (status != KOLO_OK) {
+        return status;
+    }
     const struct genesis_config config = {
         .port = comm->port, .self = &self, .launch = &settings->launch, .deadline_ns = deadline_ns};
     status = genesis_run(&comm->group, &config);
@@ -183,7 +212,7 @@ static kolo_status connect_peers(kolo_comm *comm, const struct settings *setting
     return status;
 }
 
-static kolo_status open_comm(kolo_comm *comm, const struct settings *settings)
+static kolo_status open_comm(kolo_comm *comm, struct settings *settings)
 {
     uint64_t deadline_ns = clock_after(clock_now_ns(), settings->open_timeout_ns);
     struct topology topology;

@@ -1,4 +1,5 @@
 /* KOLO_PEERS: the texts in which contacts are given. */
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,4 +127,60 @@ kolo_status launch_parse_peers(struct launch *launch, const char *text)
                     text);
     }
     return KOLO_OK;
+}
+
+static bool is_address(const struct launch_contact *contact)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, contact->host, &address) == 1 ||
+           inet_pton(AF_INET6, contact->host, &address) == 1;
+}
+
+/* "10.0.0.7:4242" or "[2001:db8::7]:4242". */
+static bool read_address(struct launch_contact *contact, const char *text, size_t length)
+{
+    const char *end = text + length;
+    const char *colon = memrchr(text, ':', length);
+    if (colon == NULL || end - colon < 2 || end - colon > 6) {
+        return false;
+    }
+    bool brackets = text[0] == '[' && colon - text > 2 && colon[-1] == ']';
+    const char *host = brackets ? text + 1 : text;
+    size_t host_length = (size_t)(colon - host) - brackets;
+    if (host_length >= sizeof contact->host) {
+        return false;
+    }
+    memcpy(contact->host, host, host_length);
+    contact->host[host_length] = '\0';
+    contact->port = 0;
+    for (const char *digit = colon + 1; digit < end; digit++) {
+        if (*digit < '0' || *digit > '9') {
+            return false;
+        }
+        contact->port = 10 * contact->port + (*digit - '0');
+    }
+    bool v6 = memchr(host, ':', host_length) != NULL;
+    return is_address(contact) && v6 == brackets && contact->port > 0 &&
+           contact->port <= UINT16_MAX;
+}
+
+kolo_status launch_add_addresses(struct launch *launch, const char *text)
+{
+    for (const char *at = text;; at++) {
+        struct launch_contact contact;
+        size_t length = strcspn(at, ",");
+        if (!read_address(&contact, at, length)) {
+            return fail_quietly(KOLO_ERR_PROTOCOL, "'%.64s' is no address with a port", at);
+        }
+        if (!known(launch, &contact)) {
+            if (launch->contacts == LAUNCH_CONTACTS_MAX) {
+                return fail_quietly(KOLO_ERR_LIMIT, "more than %d addresses", LAUNCH_CONTACTS_MAX);
+            }
+            launch->contact[launch->contacts++] = contact;
+        }
+        at += length;
+        if (*at == '\0') {
+            return KOLO_OK;
+        }
+    }
 }

@@ -211,8 +211,13 @@ static kolo_status set_contacts(struct launch *launch, const struct own *own,
                     "peers as HOST:PORT, or to file:PATH on a shared folder",
                     launch->size);
     }
+    if (word->contact.port == 0 && word->channel == LAUNCH_NO_CHANNEL) {
+        return fail(KOLO_ERR_ARGUMENT, "%s: %s", word->cause, word->cure);
+    }
     if (word->contact.port == 0) {
-        return fail(KOLO_ERR_ARGUMENT, "%s", word->cure);
+        launch->channel = word->channel;
+        memcpy(launch->cure, word->cure, sizeof launch->cure);
+        return KOLO_OK;
     }
     launch->contact[launch->contacts++] = word->contact;
     if (own->port > 0) {
@@ -251,6 +256,17 @@ static const char *launcher_name(const struct launcher *launcher, const struct o
     return own->size > 0 ? "kolo" : "none";
 }
 
+/* "" only if a channel will tell. */
+static void set_run_id(struct launch *launch, const struct own *own,
+                       const struct launcher_word *word)
+{
+    const char *id = own->run_id != NULL ? own->run_id : word->run_id;
+    if (id[0] == '\0' && launch->channel == LAUNCH_NO_CHANNEL) {
+        id = "default";
+    }
+    snprintf(launch->run_id, sizeof launch->run_id, "%s", id);
+}
+
 kolo_status launch_read(struct launch *launch, const kolo_config *config)
 {
     assert(launch != NULL);
@@ -275,8 +291,7 @@ kolo_status launch_read(struct launch *launch, const kolo_config *config)
         return status;
     }
     launch->launcher = launcher_name(launcher, &own);
-    const char *id = own.run_id != NULL ? own.run_id : launcher != NULL ? word.run_id : "default";
-    snprintf(launch->run_id, sizeof launch->run_id, "%s", id);
+    set_run_id(launch, &own, &word);
     log_line(LOG_INFO, "launcher %s: rank %d of %d, run %s, %u contacts, port %d", launch->launcher,
              launch->rank, launch->size, launch->run_id, launch->contacts, launch->port);
     return KOLO_OK;

@@ -11,6 +11,7 @@
 #define LAUNCH_HOST_MAX 256
 #define LAUNCH_FOLDER_MAX 1024
 #define LAUNCH_SIZE_MAX 16384 /* peers of one run */
+#define LAUNCH_CURE_MAX 256
 #define LAUNCH_LOCAL_HOST "127.0.0.1"
 
 struct launch_contact {
@@ -18,18 +19,26 @@ struct launch_contact {
     int port;
 };
 
+/** A launcher's own way to carry a few words between the processes it started (exchange.h). */
+enum launch_channel {
+    LAUNCH_NO_CHANNEL,
+    LAUNCH_PMI /* PMI-1, in lines of text on the descriptor PMI_FD: hydra's */
+};
+
 /** What was found. */
 struct launch {
-    const char *launcher; /* "kolo", "torchrun", "Open MPI", "MPICH", "Slurm", "none" */
-    int rank;             /* -1: to be agreed */
-    int size;             /* >= 1 */
-    int local_rank;       /* -1: unknown */
-    char run_id[LAUNCH_RUN_ID_MAX];
-    int port;          /* to listen on; 0: any */
-    unsigned contacts; /* 0 with size 1 only, unless a shared folder is used */
+    const char *launcher;           /* "kolo", "torchrun", "Open MPI", "MPICH", "Slurm", "none" */
+    int rank;                       /* -1: to be agreed */
+    int size;                       /* >= 1 */
+    int local_rank;                 /* -1: unknown */
+    char run_id[LAUNCH_RUN_ID_MAX]; /* "": the channel will tell */
+    int port;                       /* to listen on; 0: any */
+    unsigned contacts; /* 0 with size 1 only, unless a shared folder or a channel is used */
     struct launch_contact contact[LAUNCH_CONTACTS_MAX];
     char folder
         [LAUNCH_FOLDER_MAX]; /* "file:PATH": a shared folder in which every peer leaves its addresses; "" if none */
+    enum launch_channel channel; /* over which the contacts are still to be exchanged */
+    char cure[LAUNCH_CURE_MAX];  /* then: what to do where that fails */
 };
 
 /** Read config (may be NULL) and the environment. Environment variables: KOLO_RANK, KOLO_SIZE, KOLO_PEERS, KOLO_RUN_ID, KOLO_PORT;
@@ -38,9 +47,10 @@ struct launch {
  *  How the peers of a launcher find each other without a server:
  *   - kolo run: KOLO_PEERS and KOLO_PORT for each peer.
  *   - torchrun: MASTER_ADDR, and MASTER_PORT + 1 (MASTER_PORT itself is bound): rank 0 listens there, it is the contact.
- *   - Open MPI, MPICH on one host: contact 127.0.0.1 at a port hashed from the job's id; several hosts need KOLO_PEERS, and the
- *     error says so. Slurm: the first host of SLURM_STEP_NODELIST and a port hashed from the job's and step's id.
- *  In all but the first: the launcher's rank 0 takes the first contact's port, the others listen anywhere. With KOLO_PORT (or
+ *   - Open MPI, MPICH on one host: contact 127.0.0.1 at a port hashed from the job's id. On several hosts: no contact, but a
+ *     channel, if there is one; else they need KOLO_PEERS, and the error says so.
+ *   - Slurm: the first host of SLURM_STEP_NODELIST and a port hashed from the job's and step's id.
+ *  In all with a contact but the first: the launcher's rank 0 takes the first contact's port, the others listen anywhere. With KOLO_PORT (or
  *  config.port), rank 0 and the first process of each host take that one, and the others of a host count up from it.
  *
  *  Returns KOLO_OK, KOLO_ERR_ARGUMENT with the variable, its value and the cure (rank >= size, size without contacts,
@@ -53,5 +63,9 @@ kolo_status launch_read(struct launch *launch, const kolo_config *config);
  *  here: all of its addresses are tried), and any list of these with at most one file. Empty items and blanks around items are
  *  skipped, contacts given twice count once; a PATH has no comma. What is found is added to `launch`. */
 kolo_status launch_parse_peers(struct launch *launch, const char *text);
+
+/** Add "10.0.0.7:4242,[2001:db8::7]:4242" to the contacts: what another process says of itself, so addresses only, no names and
+ *  no folders. KOLO_ERR_PROTOCOL quotes what is none, KOLO_ERR_LIMIT; neither is logged. */
+kolo_status launch_add_addresses(struct launch *launch, const char *text);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "runtime/launch/launch.h"
 
-#define LAUNCHER_CURE_MAX 256
+#define LAUNCHER_CAUSE_MAX 256
 
 /* Ports for jobs of which only a name is known: below the range from which the kernel hands out ports (32768 on). */
 #define LAUNCHER_PORT_LEAST 20000
@@ -17,10 +17,12 @@
 /** What a launcher tells this process. */
 struct launcher_word {
     int rank, size;
-    int local_rank; /* -1: unknown */
-    char run_id[LAUNCH_RUN_ID_MAX];
-    struct launch_contact contact; /* where rank 0 listens; port 0: it cannot be known */
-    char cure[LAUNCHER_CURE_MAX];  /* then: why not, and what to do */
+    int local_rank;                 /* -1: unknown */
+    char run_id[LAUNCH_RUN_ID_MAX]; /* "": unknown */
+    struct launch_contact contact;  /* where rank 0 listens; port 0: it cannot be known */
+    enum launch_channel channel;    /* then: how to find out; LAUNCH_NO_CHANNEL: in no way */
+    char cause[LAUNCHER_CAUSE_MAX]; /* why it cannot be known */
+    char cure[LAUNCH_CURE_MAX];     /* what to do, where there is no channel or it fails */
 };
 
 struct launcher {

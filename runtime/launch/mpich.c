@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "runtime/base/env.h"
+#include "runtime/base/status.h"
 #include "runtime/launch/launcher.h"
 
 #define PROXY_NAME "hydra_pmi_proxy" /* 15 letters: as much as the kernel keeps of a name */
@@ -15,11 +16,17 @@ struct process {
     char name[16];
 };
 
+/* mpiexec -pmi-port: whoever connects there is told rank and size, and no variable says them. */
+static bool told_by_port_only(void)
+{
+    return launcher_has("PMI_PORT") && launcher_has("MPI_LOCALNRANKS") && !launcher_has("PMI_RANK");
+}
+
 /* Slurm's own PMI sets PMI_RANK and PMI_SIZE, too, but knows no MPI_LOCALNRANKS. */
 static bool mpich_present(void)
 {
     bool hydra = launcher_has("MPI_LOCALNRANKS") || !launcher_slurm.present();
-    return hydra && launcher_has("PMI_RANK") && launcher_has("PMI_SIZE");
+    return (hydra && launcher_has("PMI_RANK") && launcher_has("PMI_SIZE")) || told_by_port_only();
 }
 
 /* /proc/PID/stat: "pid (name) state parent ... start ..."; the name may have blanks and brackets, the last one closes it. */
@@ -67,6 +74,11 @@ static void read_run_id(struct launcher_word *word)
 static kolo_status mpich_read(struct launcher_word *word)
 {
     int local_size = 0;
+    if (told_by_port_only()) {
+        return fail(KOLO_ERR_ARGUMENT,
+                    "PMI_PORT is set, and PMI_RANK is not: start mpiexec without "
+                    "-pmi-port");
+    }
     kolo_status status = launcher_rank_size(word, "PMI_RANK", "PMI_SIZE");
     if (status == KOLO_OK) {
         status = env_int(&word->local_rank, "MPI_LOCALRANKID", 0, LAUNCH_SIZE_MAX);
@@ -81,12 +93,14 @@ static kolo_status mpich_read(struct launcher_word *word)
         read_run_id(word);
         launcher_hashed_contact(word, LAUNCH_LOCAL_HOST);
     } else {
-        launcher_run_id(word, "default"); /* a host's proxy says nothing on the others */
-        snprintf(word->cure, sizeof word->cure,
-                 "MPICH runs %d ranks on several hosts (%d here) and does not say where: add "
-                 "-genv KOLO_PEERS HOST:PORT to mpiexec, HOST being where rank 0 runs and PORT a "
-                 "free one",
+        /* A host's proxy says nothing on the others; the job's id is the channel's to tell. */
+        word->channel = launcher_has("PMI_FD") ? LAUNCH_PMI : LAUNCH_NO_CHANNEL;
+        snprintf(word->cause, sizeof word->cause,
+                 "MPICH runs %d ranks on several hosts (%d here) and does not say where",
                  word->size, local_size);
+        snprintf(word->cure, sizeof word->cure,
+                 "add -genv KOLO_PEERS HOST:PORT to mpiexec, HOST being where rank 0 runs and PORT "
+                 "a free one");
     }
     return KOLO_OK;
 }

@@ -35,11 +35,12 @@ static kolo_status openmpi_read(struct launcher_word *word)
     if (local_size == word->size) {
         launcher_hashed_contact(word, LAUNCH_LOCAL_HOST);
     } else {
-        snprintf(
-            word->cure, sizeof word->cure,
-            "Open MPI runs %d ranks on several hosts (%d here) and does not say where: add "
-            "-x KOLO_PEERS=HOST:PORT to mpirun, HOST being where rank 0 runs and PORT a free one",
-            word->size, local_size);
+        snprintf(word->cause, sizeof word->cause,
+                 "Open MPI runs %d ranks on several hosts (%d here) and does not say where",
+                 word->size, local_size);
+        snprintf(word->cure, sizeof word->cure,
+                 "add -x KOLO_PEERS=HOST:PORT to mpirun, HOST being where rank 0 runs and PORT a "
+                 "free one");
     }
     return KOLO_OK;
 }

@@ -37,9 +37,9 @@ static kolo_status read_contact(struct launcher_word *word)
     }
     const char *list = env_text("SLURM_STEP_NODELIST");
     if (list == NULL) {
+        snprintf(word->cause, sizeof word->cause, "SLURM_STEP_NODELIST is not set");
         snprintf(word->cure, sizeof word->cure,
-                 "SLURM_STEP_NODELIST is not set; set KOLO_PEERS=HOST:PORT, HOST being where task "
-                 "0 runs");
+                 "set KOLO_PEERS=HOST:PORT, HOST being where task 0 runs");
         return KOLO_OK;
     }
     char host[LAUNCH_HOST_MAX];

@@ -23,10 +23,9 @@ static kolo_status read_contact(struct launcher_word *word)
         return status;
     }
     if (host == NULL || port == 0) {
-        snprintf(
-            word->cure, sizeof word->cure,
-            "MASTER_ADDR and MASTER_PORT are not both set; set KOLO_PEERS=HOST:PORT, HOST being "
-            "where rank 0 runs");
+        snprintf(word->cause, sizeof word->cause, "MASTER_ADDR and MASTER_PORT are not both set");
+        snprintf(word->cure, sizeof word->cure,
+                 "set KOLO_PEERS=HOST:PORT, HOST being where rank 0 runs");
         return KOLO_OK;
     }
     if (snprintf(word->contact.host, sizeof word->contact.host, "%s", host) >= LAUNCH_HOST_MAX) {

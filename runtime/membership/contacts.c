@@ -203,3 +203,30 @@ void contacts_close(struct contacts *contacts)
     free(contacts->address);
     contacts->address = NULL;
 }
+
+static bool elsewhere(const struct port_address *address)
+{
+    if (address->as.any.sa_family == AF_INET) {
+        return (ntohl(address->as.v4.sin_addr.s_addr) >> 24) != IN_LOOPBACKNET;
+    }
+    const struct in6_addr *v6 = &address->as.v6.sin6_addr;
+    return !IN6_IS_ADDR_LOOPBACK(v6) && !IN6_IS_ADDR_LINKLOCAL(v6);
+}
+
+unsigned contacts_text(char text[CONTACTS_TEXT_MAX], const struct port_address *own,
+                       unsigned own_count)
+{
+    unsigned listed = 0;
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < own_count; i++) {
+        char address[PORT_ADDRESS_TEXT];
+        size_t length = strlen(port_address_text(address, &own[i]));
+        if (elsewhere(&own[i]) && used + length + 2 <= CONTACTS_TEXT_MAX) {
+            used += (size_t)snprintf(text + used, CONTACTS_TEXT_MAX - used, "%s%s",
+                                     listed > 0 ? "," : "", address);
+            listed++;
+        }
+    }
+    return listed;
+}

@@ -11,6 +11,7 @@
 #include "transport/tcp/port.h"
 
 #define CONTACTS_ADDRESSES_MAX 4096
+#define CONTACTS_TEXT_MAX 512
 #define CONTACTS_NAMES_NS 2000000000ULL /* between two look-ups of the names */
 #define CONTACTS_FOLDER_NS 20000000ULL  /* between two looks into the folder */
 
@@ -34,6 +35,12 @@ kolo_status contacts_open(struct contacts *contacts, const struct launch *launch
 /** Look for new addresses if it is time. Looks up one name at most, and may block in that; after a slow answer the next look-up
  *  waits four times as long, so that most of the time remains for the peers. */
 void contacts_refresh(struct contacts *contacts, uint64_t now_ns);
+
+/** The addresses at which processes of other hosts may reach this one, best first, as "10.0.0.7:4242,[2001:db8::7]:4242"; not
+ *  loopback, nor link-local IPv6, which says nothing without an interface. Returns how many; 0: the text is "". A text of
+ *  PORT_ADDRESSES_MAX addresses takes at most CONTACTS_TEXT_MAX bytes. */
+unsigned contacts_text(char text[CONTACTS_TEXT_MAX], const struct port_address *own,
+                       unsigned own_count);
 
 /** Take our file out of the folder, free. */
 void contacts_close(struct contacts *contacts);

@@ -38,6 +38,9 @@ static int clear(void **state)
                                         "PMIX_NAMESPACE",
                                         "PMI_RANK",
                                         "PMI_SIZE",
+                                        "PMI_FD",
+                                        "PMI_PORT",
+                                        "PMI_ID",
                                         "MPI_LOCALRANKID",
                                         "MPI_LOCALNRANKS",
                                         "SLURM_JOB_ID",
@@ -319,8 +322,40 @@ static void mpich(void **state)
     assert_int_equal(launch.size, 4);
     assert_memory_equal(launch.run_id, "mpich-", 6);
     check_contact("127.0.0.1", hashed_port());
+    assert_int_equal(launch.channel, LAUNCH_NO_CHANNEL);
+    set("PMI_FD", "6", NULL); /* on one host it is not needed */
+    assert_int_equal(launch_read(&launch, NULL), KOLO_OK);
+    assert_int_equal(launch.channel, LAUNCH_NO_CHANNEL);
+}
+
+static void mpich_on_several_hosts(void **state)
+{
+    (void)state;
+    set_mpich();
     set("MPI_LOCALNRANKS", "1", NULL);
     check_error(KOLO_ERR_ARGUMENT, "-genv KOLO_PEERS", NULL);
+    set("PMI_FD", "6", NULL);
+    check("MPICH", 2, 4, 2, "");
+    assert_int_equal(launch.channel, LAUNCH_PMI);
+    assert_int_equal(launch.contacts, 0);
+    assert_int_equal(launch.port, 0);
+    assert_non_null(strstr(launch.cure, "-genv KOLO_PEERS"));
+    set("KOLO_PORT", "7000", NULL);
+    check("MPICH", 2, 4, 2, "");
+    assert_int_equal(launch.port, 7002);
+    set("KOLO_PORT", "", "KOLO_PEERS", "a:5000", NULL);
+    check("MPICH", 2, 4, 2, "default");
+    assert_int_equal(launch.channel, LAUNCH_NO_CHANNEL);
+    check_contact("a", 5000);
+}
+
+/* Not even the number of ranks is told then. */
+static void mpich_with_a_port_for_pmi(void **state)
+{
+    (void)state;
+    set("PMI_PORT", "host:4242", "PMI_ID", "0", "MPI_LOCALRANKID", "0", "MPI_LOCALNRANKS", "2",
+        NULL);
+    check_error(KOLO_ERR_ARGUMENT, "-pmi-port", NULL);
 }
 
 static void slurm(void **state)
@@ -475,6 +510,8 @@ int main(void)
         cmocka_unit_test_setup(openmpi, clear),
         cmocka_unit_test_setup(openmpi_on_several_hosts, clear),
         cmocka_unit_test_setup(mpich, clear),
+        cmocka_unit_test_setup(mpich_on_several_hosts, clear),
+        cmocka_unit_test_setup(mpich_with_a_port_for_pmi, clear),
         cmocka_unit_test_setup(slurm, clear),
         cmocka_unit_test_setup(slurm_with_broken_variables, clear),
         cmocka_unit_test_setup(a_batch_script_is_no_task, clear),
