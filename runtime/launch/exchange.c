@@ -14,8 +14,7 @@ static unsigned rounds; /* under the lock */
 
 static const struct exchange_channel *channel_of(const struct launch *launch)
 {
-    assert(launch->channel == LAUNCH_PMI);
-    return &exchange_pmi;
+    return launch->channel == LAUNCH_PMI ? &exchange_pmi : &exchange_pmix;
 }
 
 /* The channels say what went wrong; only here it is known who asked, and what helps. */

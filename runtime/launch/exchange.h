@@ -41,6 +41,7 @@ struct exchange_channel {
 };
 
 extern const struct exchange_channel exchange_pmi;
+extern const struct exchange_channel exchange_pmix;
 
 /** Before the port is opened: sets launch->run_id if that is "". Does nothing without a channel.
  *  Returns: KOLO_OK, or the channel's error with the launcher's name and the cure. Any thread. */

@@ -22,7 +22,8 @@ struct launch_contact {
 /** A launcher's own way to carry a few words between the processes it started (exchange.h). */
 enum launch_channel {
     LAUNCH_NO_CHANNEL,
-    LAUNCH_PMI /* PMI-1, in lines of text on the descriptor PMI_FD: hydra's */
+    LAUNCH_PMI, /* PMI-1, in lines of text on the descriptor PMI_FD: hydra's */
+    LAUNCH_PMIX /* libpmix: Open MPI's and PRRTE's */
 };
 
 /** What was found. */

@@ -35,6 +35,8 @@ static kolo_status openmpi_read(struct launcher_word *word)
     if (local_size == word->size) {
         launcher_hashed_contact(word, LAUNCH_LOCAL_HOST);
     } else {
+        bool pmix = launcher_has("PMIX_NAMESPACE") && launcher_has("PMIX_RANK");
+        word->channel = pmix ? LAUNCH_PMIX : LAUNCH_NO_CHANNEL;
         snprintf(word->cause, sizeof word->cause,
                  "Open MPI runs %d ranks on several hosts (%d here) and does not say where",
                  word->size, local_size);

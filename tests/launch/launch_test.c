@@ -36,6 +36,7 @@ static int clear(void **state)
                                         "OMPI_COMM_WORLD_LOCAL_SIZE",
                                         "OMPI_MCA_ess_base_jobid",
                                         "PMIX_NAMESPACE",
+                                        "PMIX_RANK",
                                         "PMI_RANK",
                                         "PMI_SIZE",
                                         "PMI_FD",
@@ -305,10 +306,19 @@ static void openmpi_on_several_hosts(void **state)
     set_openmpi();
     set("OMPI_COMM_WORLD_LOCAL_SIZE", "2", NULL);
     check_error(KOLO_ERR_ARGUMENT, "-x KOLO_PEERS=HOST:PORT", NULL);
-    set("KOLO_PEERS", "a:5000", "OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_LOCAL_RANK", "0",
-        NULL);
+    set("PMIX_RANK", "1", NULL);
+    check("Open MPI", 1, 4, 1, "openmpi-1994194945");
+    assert_int_equal(launch.channel, LAUNCH_PMIX);
+    assert_int_equal(launch.contacts, 0);
+    assert_non_null(strstr(launch.cure, "-x KOLO_PEERS=HOST:PORT"));
+    set("OMPI_COMM_WORLD_LOCAL_SIZE", "4", NULL); /* on one host it is not needed */
+    check("Open MPI", 1, 4, 1, "openmpi-1994194945");
+    assert_int_equal(launch.channel, LAUNCH_NO_CHANNEL);
+    set("OMPI_COMM_WORLD_LOCAL_SIZE", "2", "KOLO_PEERS", "a:5000", "OMPI_COMM_WORLD_RANK", "0",
+        "OMPI_COMM_WORLD_LOCAL_RANK", "0", NULL);
     check("Open MPI", 0, 4, 0, "openmpi-1994194945");
     check_contact("a", 5000);
+    assert_int_equal(launch.channel, LAUNCH_NO_CHANNEL);
     assert_int_equal(launch.port, 5000); /* rank 0 is there */
 }
 

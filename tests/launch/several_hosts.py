@@ -5,6 +5,7 @@ otherwise, and where the launcher is not installed."""
 import collections
 import ctypes.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,30 @@ class Mpich:
         run.check_refusal("MPI_Finalize", "over", library)
 
 
-LAUNCHERS = {"mpich": Mpich}
+class OpenMpi:
+    program = "mpirun.openmpi"
+    library = "mpi"
+    cure = "-x KOLO_PEERS"
+
+    @staticmethod
+    def words(hosts, agent, environment):
+        # Its own traffic keeps to the hosts' network, too; and its daemons end with it.
+        words = ["mpirun.openmpi", "--allow-run-as-root", "--leave-session-attached", "--mca", "plm", "rsh", "--mca", "ras",
+                 "^slurm", "--mca", "plm_rsh_agent", agent, "--mca", "oob_tcp_if_include", "eth0", "--mca",
+                 "btl_tcp_if_include", "eth0", "--mca", "btl", "tcp,self", "--host",
+                 ",".join(f"{address}:2" for address in hosts.addresses), "-n", str(RANKS)]
+        for name, value in environment.items():
+            words += ["-x", f"{name}={value}"]
+        return words
+
+    @staticmethod
+    def refusals(run, library):
+        run.check("threads", library)  # PMIx takes calls of many threads
+        run.check_refusal("MPI_Finalize", "over", library)
+        run.check_refusal("KOLO_PMIX_LIBRARY", "alone", KOLO_PMIX_LIBRARY="/nowhere/libpmix.so.2")
+
+
+LAUNCHERS = {"mpich": Mpich, "openmpi": OpenMpi}
 
 
 class Run:
@@ -98,8 +122,11 @@ class Run:
         code, text = self.start(*arguments, **environment)
         print(" ".join(arguments), environment, "->", code, text, sep="\n", flush=True)
         assert code == 0, f"{arguments}: exit code {code}"
-        found = collections.Counter(line for line in text.splitlines() if line.startswith("rank "))
-        assert found == {f"rank {rank} of {RANKS}: {SUM}": times for rank in range(RANKS)}, found
+        found = [re.fullmatch(r"rank (\d) of (\d) on (\S+): (\d+)", line) for line in text.splitlines()]
+        ranks = collections.Counter(line.group(1, 2, 4) for line in found if line)
+        places = collections.Counter(line[3] for line in found if line)
+        assert ranks == {(str(rank), str(RANKS), str(SUM)): times for rank in range(RANKS)}, ranks
+        assert sorted(places.values()) == [times * RANKS // 2] * 2, places
 
     def check_refusal(self, cause, *arguments, **environment):
         code, text = self.start(*arguments, **environment)

@@ -3,14 +3,15 @@
  *   sum_ranks alone|again|first|last|threads|over [LIBRARY_OF_MPI]
  *
  * alone: no MPI; again: no MPI, two communicators; first: MPI_Init, then kolo; last: kolo, then MPI_Init; threads: kolo with MPI
- * initialised for many threads; over: kolo after MPI_Finalize. Prints "rank R of N: SUM" for each communicator, the sum over all
- * ranks of rank + 1; or the error. The library is opened, not linked with: that needs no compiler of MPI's, and one program
+ * initialised for many threads; over: kolo after MPI_Finalize. Prints "rank R of N on HOST: SUM" for each communicator, the sum
+ * over all ranks of rank + 1; or the error. The library is opened, not linked with: that needs no compiler of MPI's, and one program
  * serves for all. */
 #include <dlfcn.h>
 #include <kolo/kolo.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREAD_MULTIPLE 3
 
@@ -58,11 +59,13 @@ static int sum_ranks(void)
     if (kolo_open(&comm, NULL) != KOLO_OK) {
         return complain();
     }
+    char host[64] = "";
+    gethostname(host, sizeof host - 1);
     int32_t sum = 0;
     const int32_t own = kolo_rank(comm) + 1;
     kolo_status status = kolo_all_reduce(comm, &sum, &own, 1, KOLO_I32, KOLO_SUM, NULL);
     if (status == KOLO_OK) {
-        printf("rank %d of %d: %d\n", kolo_rank(comm), kolo_size(comm), sum);
+        printf("rank %d of %d on %s: %d\n", kolo_rank(comm), kolo_size(comm), host, sum);
         fflush(stdout);
     }
     int result = status == KOLO_OK ? 0 : complain();
