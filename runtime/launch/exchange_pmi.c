@@ -37,11 +37,17 @@ static bool same_socket(int fd)
            now.st_ino == talk.socket.st_ino;
 }
 
+/* Has an MPI library begun the conversation, so that it also ends it? */
+static bool is_begun(enum mpi_use use)
+{
+    return use != MPI_ABSENT && use != MPI_LOADED;
+}
+
 /* A process that has talked to hydra and ends without a word is taken for dead, and the job with it. */
 static void finalize(void)
 {
     if (talk.state == JOINED && talk.began && talk.process == getpid() &&
-        same_socket(talk.pmi.fd) && mpi_use_now() == MPI_UNUSED) {
+        same_socket(talk.pmi.fd) && !is_begun(mpi_use_now())) {
         pmi_finalize(&talk.pmi, clock_now_ns() + FINALIZE_NS);
         talk.state = BROKEN;
     }
@@ -81,7 +87,7 @@ static kolo_status find_socket(void)
 static kolo_status begin(enum mpi_use use, uint64_t deadline_ns)
 {
     kolo_status status = find_socket();
-    if (status == KOLO_OK && use == MPI_UNUSED) {
+    if (status == KOLO_OK && !is_begun(use)) {
         status = pmi_init(&talk.pmi, deadline_ns);
         talk.began = status == KOLO_OK && atexit(finalize) == 0;
     }

@@ -22,7 +22,7 @@ struct job {
     bool done, left; /* under the lock */
     struct pmix_library library;
     bool began;    /* Init has succeeded, now or before */
-    int timeout_s; /* for the launcher's own sake; 0: none */
+    int timeout_s; /* for the launcher's own sake; 0: none, in its words, too */
     char namespace[PMIX_NAMESPACE_BYTES];
     struct exchange exchange;
     kolo_status status;
@@ -75,11 +75,10 @@ static void name_key(char key[PMIX_KEY_BYTES], const struct job *job)
     snprintf(key, PMIX_KEY_BYTES, "kolo-%u", job->exchange.round);
 }
 
-static struct pmix_info flag(const char *key)
+static struct pmix_info time_limit(const struct job *job)
 {
-    struct pmix_info info = {.value = {.type = PMIX_BOOL, .data.flag = true}};
-    snprintf(info.key, sizeof info.key, "%s", key);
-    return info;
+    return (struct pmix_info){.key = "pmix.timeout",
+                              .value = {.type = PMIX_INT, .data.integer = job->timeout_s}};
 }
 
 static kolo_status publish(struct job *job)
@@ -98,9 +97,9 @@ static kolo_status publish(struct job *job)
 /* All ranks of the job, and what they have put comes along. */
 static kolo_status meet(struct job *job)
 {
-    struct pmix_info info[2] = {flag("pmix.collect"), flag("pmix.timeout")};
-    info[1].value = (struct pmix_value){.type = PMIX_INT, .data.integer = job->timeout_s};
-    int error = job->library.Fence(NULL, 0, info, job->timeout_s > 0 ? 2 : 1);
+    const struct pmix_info info[2] = {
+        {.key = "pmix.collect", .value = {.type = PMIX_BOOL, .data.flag = true}}, time_limit(job)};
+    int error = job->library.Fence(NULL, 0, info, 2);
     if (error == PMIX_ERR_TIMEOUT) {
         return fail_quietly(KOLO_ERR_TIMEOUT, "not all of them have called kolo_open in time");
     }
@@ -122,12 +121,12 @@ static kolo_status take(struct exchange_peer *peer, const struct pmix_value *val
     return KOLO_OK;
 }
 
-/* The fence has brought it; what is not here is nowhere, and is not to be waited for. */
+/* "pmix.immediate" would spare the wait for what has not been put, but series 5 then finds nothing of other hosts. */
 static kolo_status ask(struct job *job, struct exchange_peer *peer)
 {
     char key[PMIX_KEY_BYTES];
     struct pmix_process process = {.rank = (uint32_t)peer->rank};
-    struct pmix_info info = flag("pmix.immediate");
+    const struct pmix_info info = time_limit(job);
     struct pmix_value *value = NULL;
     name_key(key, job);
     memcpy(process.namespace, job->namespace, sizeof process.namespace);
@@ -282,6 +281,22 @@ static kolo_status pmix_swap(struct exchange *exchange, uint64_t deadline_ns)
     return status;
 }
 
+/* Open MPI from 5.0 on asks PMIx who it is only if nobody has called PMIx_Init before, and fails then. */
+static kolo_status check_mpi(void)
+{
+    enum mpi_use use = mpi_use_now();
+    if (use == MPI_OVER) {
+        return fail_quietly(KOLO_ERR_STATE, "MPI_Finalize has closed the connection with it: call "
+                                            "kolo_open before that");
+    }
+    if (use == MPI_LOADED && mpi_use_open_mpi() >= 5) {
+        return fail_quietly(KOLO_ERR_STATE,
+                            "this program is linked with Open MPI 5 or later, whose MPI_Init "
+                            "fails once PMIx is in use: call MPI_Init before kolo_open");
+    }
+    return KOLO_OK;
+}
+
 static kolo_status check_use(void)
 {
     if (talk.failed) {
@@ -290,11 +305,7 @@ static kolo_status check_use(void)
     if (talk.process != getpid()) {
         return fail_quietly(KOLO_ERR_STATE, "this is a child of the process that it started");
     }
-    if (!talk.began && mpi_use_now() == MPI_OVER) {
-        return fail_quietly(KOLO_ERR_STATE, "MPI_Finalize has closed the connection with it: call "
-                                            "kolo_open before that");
-    }
-    return KOLO_OK;
+    return talk.began ? KOLO_OK : check_mpi();
 }
 
 static kolo_status pmix_join(char run_id[LAUNCH_RUN_ID_MAX], uint64_t deadline_ns)

@@ -4,35 +4,43 @@
 #include <link.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LIBRARY_START "libmpi" /* libmpi.so.12, libmpich.so.12, libmpi_cray.so.12 ... */
 #define THREAD_FUNNELED                                                                            \
     1 /* the highest level at which one thread is all that calls; 0 is MPI_THREAD_SINGLE */
+#define VERSION_MAX 16384 /* the longest text of a version that a library may give: 8192 bytes */
 
-typedef int asks(int *answer);
-
-/* All take a pointer to int, in every MPI library. */
+/* All take pointers to int, in every MPI library. */
 struct questions {
-    asks *initialized, *finalized, *query_thread, *is_thread_main;
+    int (*initialized)(int *answer);
+    int (*finalized)(int *answer);
+    int (*query_thread)(int *level);
+    int (*is_thread_main)(int *answer);
+    int (*get_library_version)(char *text, int *length);
 };
 
-static asks *find(void *library, const char *name)
-{
-    asks *function = NULL;
-    void *symbol = dlsym(library, name);
-    memcpy(&function, &symbol, sizeof function);
-    return function;
-}
-
+/* POSIX, not C, lets a function's address stand in a data pointer: hence the copy. */
 static bool find_all(struct questions *questions, void *library)
 {
-    questions->initialized = find(library, "MPI_Initialized");
-    questions->finalized = find(library, "MPI_Finalized");
-    questions->query_thread = find(library, "MPI_Query_thread");
-    questions->is_thread_main = find(library, "MPI_Is_thread_main");
-    return questions->initialized != NULL && questions->finalized != NULL &&
-           questions->query_thread != NULL && questions->is_thread_main != NULL;
+    const struct {
+        void *function;
+        const char *name;
+    } wanted[] = {
+        {&questions->initialized, "MPI_Initialized"},
+        {&questions->finalized, "MPI_Finalized"},
+        {&questions->query_thread, "MPI_Query_thread"},
+        {&questions->is_thread_main, "MPI_Is_thread_main"},
+        {&questions->get_library_version, "MPI_Get_library_version"},
+    };
+    bool all = true;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        void *symbol = dlsym(library, wanted[i].name);
+        memcpy(wanted[i].function, &symbol, sizeof symbol);
+        all = all && symbol != NULL;
+    }
+    return all;
 }
 
 static int is_mpi(struct dl_phdr_info *object, size_t bytes, void *context)
@@ -62,7 +70,12 @@ static bool find_hidden(struct questions *questions)
     return found;
 }
 
-static bool says(asks *question)
+static bool find_any(struct questions *questions)
+{
+    return find_all(questions, RTLD_DEFAULT) || find_hidden(questions);
+}
+
+static bool says(int (*question)(int *))
 {
     int answer = 0;
     return question(&answer) == 0 && answer != 0;
@@ -71,17 +84,28 @@ static bool says(asks *question)
 enum mpi_use mpi_use_now(void)
 {
     struct questions questions;
-    if (!find_all(&questions, RTLD_DEFAULT) && !find_hidden(&questions)) {
-        return MPI_UNUSED;
+    if (!find_any(&questions)) {
+        return MPI_ABSENT;
     }
     if (says(questions.finalized)) {
         return MPI_OVER;
     }
     if (!says(questions.initialized)) {
-        return MPI_UNUSED;
+        return MPI_LOADED;
     }
     int level = THREAD_FUNNELED + 1;
     bool alone = questions.query_thread(&level) == 0 && level <= THREAD_FUNNELED &&
                  says(questions.is_thread_main);
     return alone ? MPI_IDLE : MPI_SHARED;
+}
+
+int mpi_use_open_mpi(void)
+{
+    static const char start[] = "Open MPI v";
+    struct questions questions;
+    char text[VERSION_MAX] = "";
+    int length = 0;
+    bool known = find_any(&questions) && questions.get_library_version(text, &length) == 0 &&
+                 strncmp(text, start, strlen(start)) == 0;
+    return known ? atoi(text + strlen(start)) : 0;
 }

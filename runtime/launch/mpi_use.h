@@ -5,7 +5,8 @@
 #define KOLO_LAUNCH_MPI_USE_H
 
 enum mpi_use {
-    MPI_UNUSED, /* none is loaded, or it has not been initialised */
+    MPI_ABSENT, /* none is loaded */
+    MPI_LOADED, /* not initialised: that may be yet to come */
     MPI_IDLE, /* initialised, and by MPI's own rules only the calling thread may be inside it: so nobody is */
     MPI_SHARED, /* initialised so that another thread may be inside it at any moment */
     MPI_OVER    /* finalised: its connection with the launcher is closed */
@@ -13,5 +14,8 @@ enum mpi_use {
 
 /** Any thread; never waits. */
 enum mpi_use mpi_use_now(void);
+
+/** The major version of the Open MPI that is loaded; 0: none is, or another MPI library. */
+int mpi_use_open_mpi(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 // clang-format on
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #define SHORT_NS (50 * NS_PER_MS)
 #define OWN "10.0.0.1:41"
 
-static const char *fake; /* the library's path */
+static const char *fake, *mpi; /* paths of the libraries */
 static struct launch launch;
 
 /* Rank 1 of 3, on two hosts. */
@@ -115,7 +116,7 @@ static void what_is_asked(void **state)
                               "get job@1:0 kolo-0\n"
                               "put 3 kolo-1 3 " OWN "\n"
                               "commit\n"
-                              "fence without end\n"
+                              "fence\n"
                               "get job@1:2 kolo-1\n"
                               "get job@1:0 kolo-1\n"
                               "finalize\n");
@@ -196,13 +197,50 @@ static void no_such_library(void **state)
     in_a_child(load_another);
 }
 
+static void load_mpi(const char *state, const char *version)
+{
+    setenv("FAKE_MPI", state, 1);
+    setenv("FAKE_MPI_VERSION", version, 1);
+    assert_non_null(dlopen(mpi, RTLD_NOW | RTLD_LOCAL));
+    prepare("well");
+}
+
+static void before_open_mpi_4(void)
+{
+    load_mpi("loaded", "Open MPI v4.1.4");
+    assert_int_equal(exchange(LONG_NS), KOLO_OK);
+}
+
+static void before_open_mpi_5(void)
+{
+    load_mpi("loaded", "Open MPI v5.0.11");
+    check_error(exchange(LONG_NS), KOLO_ERR_STATE, "call MPI_Init before kolo_open");
+    setenv("FAKE_MPI", "shared", 1); /* as told */
+    assert_int_equal(exchange(LONG_NS), KOLO_OK);
+}
+
+static void after_the_end_of_mpi(void)
+{
+    load_mpi("over", "Open MPI v4.1.4");
+    check_error(exchange(LONG_NS), KOLO_ERR_STATE, "MPI_Finalize has closed");
+}
+
+static void mpi_in_one_process_with_kolo(void **state)
+{
+    (void)state;
+    in_a_child(before_open_mpi_4);
+    in_a_child(before_open_mpi_5);
+    in_a_child(after_the_end_of_mpi);
+}
+
 int main(int arguments, char **argument)
 {
-    if (arguments != 2) {
-        fprintf(stderr, "usage: exchange_pmix_test FAKE_LIBRARY\n");
+    if (arguments != 3) {
+        fprintf(stderr, "usage: exchange_pmix_test LIBRARY_OF_PMIX LIBRARY_OF_MPI\n");
         return 2;
     }
     fake = argument[1];
+    mpi = argument[2];
     setenv("KOLO_LOG", "none", 1);
     setenv("KOLO_LAUNCHER", "openmpi", 1);
     static const char *const names[] = {"KOLO_RANK", "KOLO_SIZE",   "KOLO_PEERS",
@@ -215,6 +253,7 @@ int main(int arguments, char **argument)
         cmocka_unit_test(what_fails_is_named),
         cmocka_unit_test(a_library_that_hangs),
         cmocka_unit_test(no_such_library),
+        cmocka_unit_test(mpi_in_one_process_with_kolo),
     };
     return cmocka_run_group_tests_name("exchange_pmix", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 // clang-format on
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@
         "cmd=finalize", "cmd=finalize_ack\n"                                                       \
     }
 
+static const char *mpi; /* the path of an MPI library that does as it is told */
 static struct launch launch;
 
 /* Rank 1 of 3, on two hosts. */
@@ -230,6 +232,69 @@ static void children_keep_silent(void **state)
     in_a_child(fork_and_use);
 }
 
+static void load_mpi(const char *state)
+{
+    setenv("FAKE_MPI", state, 1);
+    assert_non_null(dlopen(mpi, RTLD_NOW | RTLD_LOCAL));
+}
+
+/* MPI has begun, and will end it; kolo may go on where nobody else can be talking. */
+static const struct pmi_turn middle[] = {
+    PMI_MAXES, PMI_SPACE, PUT(0), BARRIER, GET(0, 2, "10.0.0.2:42"), GET(0, 0, "10.0.0.1:40"), {0}};
+
+static void check_middle(void)
+{
+    assert_int_equal(pmi_server_stop(), 6);
+}
+
+static void join_mpi(void)
+{
+    atexit(check_middle);
+    load_mpi("idle");
+    prepare(pmi_server_start(middle));
+    assert_int_equal(exchange(LONG_NS), KOLO_OK);
+}
+
+/* Kolo has begun; MPI has come since, and has ended it. */
+static void check_no_farewell(void)
+{
+    assert_int_equal(pmi_server_stop(), 7);
+}
+
+static void leave_it_to_mpi(void)
+{
+    atexit(check_no_farewell);
+    load_mpi("loaded");
+    prepare(pmi_server_start(two_rounds));
+    assert_int_equal(exchange(LONG_NS), KOLO_OK);
+    setenv("FAKE_MPI", "over", 1);
+}
+
+static void mpi_in_one_process_with_kolo(void **state)
+{
+    (void)state;
+    in_a_child(join_mpi);
+    in_a_child(leave_it_to_mpi);
+}
+
+static void keep_out(void)
+{
+    load_mpi("shared");
+    prepare(pmi_server_start(two_rounds));
+    check_error(exchange(LONG_NS), KOLO_ERR_STATE, "another thread may be using");
+    setenv("FAKE_MPI", "elsewhere", 1);
+    check_error(exchange(LONG_NS), KOLO_ERR_STATE, "another thread may be using");
+    setenv("FAKE_MPI", "over", 1);
+    check_error(exchange(LONG_NS), KOLO_ERR_STATE, "MPI_Finalize has closed");
+    assert_int_equal(pmi_server_stop(), 0);
+}
+
+static void mpi_that_may_be_talking(void **state)
+{
+    (void)state;
+    in_a_child(keep_out);
+}
+
 static void check_choice(int rank, int size)
 {
     struct exchange some = {.rank = rank, .size = size};
@@ -269,8 +334,13 @@ static void nothing_without_a_channel(void **state)
     assert_int_equal(launch.contacts, 0);
 }
 
-int main(void)
+int main(int arguments, char **argument)
 {
+    if (arguments != 2) {
+        fprintf(stderr, "usage: exchange_test LIBRARY_OF_MPI\n");
+        return 2;
+    }
+    mpi = argument[1];
     setenv("KOLO_LOG", "none", 1);
     setenv("KOLO_LAUNCHER", "mpich", 1);
     static const char *const names[] = {"KOLO_RANK", "KOLO_SIZE",   "KOLO_PEERS",
@@ -284,6 +354,8 @@ int main(void)
         cmocka_unit_test(a_rank_that_never_comes),
         cmocka_unit_test(a_descriptor_that_is_no_socket),
         cmocka_unit_test(children_keep_silent),
+        cmocka_unit_test(mpi_in_one_process_with_kolo),
+        cmocka_unit_test(mpi_that_may_be_talking),
         cmocka_unit_test(whose_addresses_are_read),
         cmocka_unit_test(nothing_without_a_channel),
     };

@@ -94,14 +94,18 @@ int PMIx_Commit(void)
     return does("no commit") ? -1 : 0;
 }
 
+static bool has_end(const pmix_info_t *info)
+{
+    return strcmp(info->key, "pmix.timeout") == 0 && info->value.type == 6 &&
+           info->value.data.integer >= 0;
+}
+
 int PMIx_Fence(const pmix_proc_t procs[], size_t count, const pmix_info_t info[], size_t infos)
 {
     bool collects = infos >= 1 && strcmp(info[0].key, "pmix.collect") == 0 &&
                     info[0].value.type == 1 && info[0].value.data.flag;
-    bool ends = infos == 2 && strcmp(info[1].key, "pmix.timeout") == 0 && info[1].value.type == 6 &&
-                info[1].value.data.integer > 0;
-    bool all = procs == NULL && count == 0 && collects;
-    note(all && ends ? "fence" : all && infos == 1 ? "fence without end" : "strange fence");
+    bool all = procs == NULL && count == 0 && collects && infos == 2;
+    note(all && has_end(info + 1) ? "fence" : "strange fence");
     while (does("hang")) {
         pause();
     }
@@ -138,9 +142,8 @@ int PMIx_Get(const pmix_proc_t *proc, const char key[], const pmix_info_t info[]
              pmix_value_t **value)
 {
     char line[1200];
-    bool immediate = infos == 1 && strcmp(info[0].key, "pmix.immediate") == 0 &&
-                     info[0].value.type == 1 && info[0].value.data.flag;
-    snprintf(line, sizeof line, "%s %s:%u %s", immediate ? "get" : "strange get", proc->nspace,
+    bool ends = infos == 1 && has_end(info);
+    snprintf(line, sizeof line, "%s %s:%u %s", ends ? "get" : "strange get", proc->nspace,
              proc->rank, key);
     note(line);
     if (does("missing")) {

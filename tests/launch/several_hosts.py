@@ -16,6 +16,7 @@ import hosts as namespaces
 
 SKIP = 77
 LIMIT_S = 60
+TRIES = 3  # a launcher itself may fail to start on a crowded machine, with no word of why; what it starts is what is tested
 RANKS = 4
 SUM = RANKS * (RANKS + 1) // 2
 
@@ -106,6 +107,14 @@ class Run:
 
     def start(self, *arguments, **environment):
         """Returns (exit code, what the ranks and the launcher said)."""
+        for _ in range(TRIES):
+            code, text = self.start_once(*arguments, **environment)
+            if re.search("^(rank|error|kolo) ", text, re.MULTILINE):
+                break
+            print(f"the launcher started nothing (exit code {code}):", text, sep="\n", flush=True)
+        return code, text
+
+    def start_once(self, *arguments, **environment):
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("KOLO_", "PMI", "OMPI_", "SLURM_", "MPI"))}
         pairs = [f"{address}={name}" for address, name in zip(self.hosts.addresses, self.hosts.names)]
