@@ -113,9 +113,8 @@ static kolo_status take(struct exchange_peer *peer, const struct pmix_value *val
                         : sizeof peer->text;
     if (length == sizeof peer->text) {
         return fail_quietly(KOLO_ERR_PROTOCOL,
-                            "what rank %d says of itself is no text of up to %d "
-                            "bytes",
-                            peer->rank, (int)sizeof peer->text - 1);
+                            "what rank %d says of itself is no text of up to %d bytes", peer->rank,
+                            (int)sizeof peer->text - 1);
     }
     memcpy(peer->text, value->data.string, length + 1);
     return KOLO_OK;

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #define LIBRARY_START "libmpi" /* libmpi.so.12, libmpich.so.12, libmpi_cray.so.12 ... */
-#define THREAD_FUNNELED                                                                            \
-    1 /* the highest level at which one thread is all that calls; 0 is MPI_THREAD_SINGLE */
+#define THREAD_FUNNELED 1      /* up to here one thread does all calls; 0 is MPI_THREAD_SINGLE */
 #define VERSION_MAX 16384 /* the longest text of a version that a library may give: 8192 bytes */
 
 /* All take pointers to int, in every MPI library. */
