@@ -2,11 +2,6 @@
 
 #include <assert.h>
 
-static bool local(const struct instruction *instruction)
-{
-    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
-}
-
 static bool fits(const struct schedule *schedule, const struct instruction *instruction)
 {
     switch ((enum instruction_kind)instruction->kind) {
@@ -30,7 +25,8 @@ static uint32_t count(const struct schedule *schedule, enum instruction_kind kin
     uint32_t found = 0;
     for (uint32_t i = 0; i < schedule->instructions; i++) {
         const struct instruction *instruction = &schedule->instruction[i];
-        found += !local(instruction) && instruction->kind == kind && instruction->peer == peer;
+        found += !instruction_is_local(instruction) && instruction->kind == kind &&
+                 instruction->peer == peer;
     }
     return found;
 }
@@ -52,16 +48,21 @@ bool exchange_is(const struct schedule *schedule)
     return schedule->size > 1;
 }
 
+bool exchange_shows_block(enum collective collective)
+{
+    return collective == COLLECTIVE_ALL_GATHER;
+}
+
 uint64_t exchange_elements(const struct schedule *schedule, uint64_t count)
 {
-    bool own_block = schedule->collective == COLLECTIVE_ALL_GATHER;
+    bool own_block = exchange_shows_block(schedule->collective);
     return own_block ? count : schedule->blocks * count;
 }
 
 uint64_t exchange_offset(const struct schedule *schedule, uint32_t peer, uint64_t first,
                          uint64_t count)
 {
-    bool own_block = schedule->collective == COLLECTIVE_ALL_GATHER;
+    bool own_block = exchange_shows_block(schedule->collective);
     assert(!own_block || (first >= peer * count && first <= (peer + 1) * count));
     return own_block ? first - peer * count : first;
 }

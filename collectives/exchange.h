@@ -11,6 +11,9 @@
  *  once; what is received goes to a SLOT or to OUTPUT. False for a group of one. */
 bool exchange_is(const struct schedule *schedule);
 
+/** Does a rank show one block of the vector, its own, and not all of it? */
+bool exchange_shows_block(enum collective collective);
+
 /** Elements of INPUT, when each block has `count`: what a rank shows. */
 uint64_t exchange_elements(const struct schedule *schedule, uint64_t count);
 

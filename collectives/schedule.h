@@ -79,6 +79,12 @@ struct instruction {
     uint32_t dependencies; /* how many */
 };
 
+/** Does it concern this rank alone? */
+static inline bool instruction_is_local(const struct instruction *instruction)
+{
+    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
+}
+
 struct dependency {
     uint32_t on;   /* index of an earlier instruction of this schedule */
     bool streamed; /* else whole */

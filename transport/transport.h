@@ -168,10 +168,9 @@ struct transport_ops {
     void (*cancel)(struct link *link, unsigned lane, struct transfer *transfer);
 
     /** Show a message to the peers of all links at once: it lies where they can read it, and need not be sent to each. Messages that
-     *  are shown have nothing to do with lanes; each process numbers its own 1, 2, ... In: number: one more than the last
-     *  one, which this process may have shown only if it has found (LOOK_HERE) number - 1 of every peer whose link is not
-     *  lost. length <= TRANSPORT_SHOWN_BYTES. Copies: header and data are the caller's again. Does not block. NULL if the feature
-     *  is missing. */
+     *  are shown have nothing to do with lanes; each process numbers its own 1, 2, ... It may show `number` only after it has found
+     *  (LOOK_HERE) `number` - 1 of every peer whose link is not lost. length <= TRANSPORT_SHOWN_BYTES. Copies: header and data are
+     *  the caller's again. Does not block. NULL if the feature is missing. */
     void (*show)(struct transport *transport, uint64_t number, const uint8_t *header,
                  const void *data, size_t length);
 

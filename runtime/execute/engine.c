@@ -29,6 +29,7 @@
 #define SLEEP_NS (100 * NS_PER_MS) /* the longest sleep that does not see control connections */
 #define PROBE_NS NS_PER_S /* of standing still before the peers are asked what they are doing */
 #define CULPRIT_NS (300 * NS_PER_MS) /* to find out who began when a link breaks */
+#define PAST_NS (3 * NS_PER_S)       /* to find out what a peer has called that does the same now */
 
 static inline void relax(void)
 {
@@ -171,18 +172,18 @@ static kolo_status fail_mismatch(struct engine *engine, uint32_t peer,
  * called: whoever finds the difference fails, and says so to all. */
 static kolo_status fail_past(struct engine *engine, uint32_t peer)
 {
-    uint64_t deadline_ns = clock_now_ns() + CULPRIT_NS;
+    uint64_t deadline_ns = clock_now_ns() + PAST_NS;
     watch_tell_past(engine, peer);
-    while (clock_now_ns() < deadline_ns) {
+    while (!engine->peer[peer].ended && clock_now_ns() < deadline_ns) {
         wires_progress(engine->wires); /* their descriptors would end every wait */
         if (watch_look(engine, 1) != KOLO_OK) {
             return engine->status;
         }
     }
     return engine_fail(engine, KOLO_ERR_MISMATCH, peer,
-                       "rank %u and rank %u have called different things before operation %u, more "
-                       "than %d operations ago",
-                       engine->group->rank, peer, engine->sequence, ENGINE_HISTORY);
+                       "rank %u and rank %u have called different things before operation %u, and "
+                       "rank %u has not said in time what it called",
+                       engine->group->rank, peer, engine->sequence, peer);
 }
 
 /* A link broke. Its other end may be dead, or may have cut it because of someone else: give the news of that time to come. */
@@ -226,6 +227,14 @@ static kolo_status fail_operation(struct engine *engine)
     }
     if (operation->status == KOLO_ERR_MISMATCH) {
         return fail_past(engine, operation->culprit);
+    }
+    const struct link *link = engine->wires->link[operation->culprit];
+    if (operation->status == KOLO_ERR_PROTOCOL && link != NULL &&
+        link->ops->link_state(link, NULL, NULL) == LINK_UP) {
+        return engine_fail(engine, KOLO_ERR_PROTOCOL, operation->culprit,
+                           "rank %u shows a message that has not the length of the operation that "
+                           "it names",
+                           operation->culprit);
     }
     return fail_link(engine, operation->culprit, operation->status);
 }
@@ -441,6 +450,7 @@ kolo_status engine_settle(struct engine *engine, struct network_uniform *network
     kolo_status status = watch_settle(engine, network, bytes, writer.length, deadline_ns);
     if (status == KOLO_OK && network->shown_bytes > 0) {
         engine->operation.board = wires_board(engine->wires);
+        engine->operation.board_bytes = (size_t)network->shown_bytes;
     }
     return status == KOLO_OK ? watch_drain(engine) : status;
 }

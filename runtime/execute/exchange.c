@@ -17,7 +17,7 @@ static size_t shown_bytes(const struct operation *operation)
 bool exchange_fits(const struct operation *operation)
 {
     return operation->board != NULL && operation->plan->exchange &&
-           shown_bytes(operation) <= TRANSPORT_SHOWN_BYTES;
+           shown_bytes(operation) <= operation->board_bytes;
 }
 
 /* Where, in what its peer shows, the bytes of a receive lie. */
@@ -172,6 +172,7 @@ bool exchange_step(struct operation *operation)
     return operation->next_look != before || !operation->running;
 }
 
+/* After this there are no more looks: that looking leaves its traces (it is counted, a link waits for it) does not matter. */
 const char *exchange_waits_for(const struct operation *operation, char *text, size_t text_bytes)
 {
     const struct schedule *schedule = operation->plan->schedule;

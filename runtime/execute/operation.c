@@ -573,7 +573,7 @@ const char *operation_waits_for(const struct operation *operation, char *text, s
     for (uint32_t i = 0; i < operation->live_count && used + 40 < text_bytes; i++) {
         const struct instruction *instruction =
             &operation->plan->schedule->instruction[operation->live[i]];
-        if (instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD) {
+        if (instruction_is_local(instruction)) {
             continue;
         }
         const struct step *step = &operation->step[operation->live[i]];

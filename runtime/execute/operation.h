@@ -54,6 +54,7 @@ struct operation {
     size_t slot_bytes; /* distance of slots */
     struct transport *
         board; /* borrowed: the transport of all links, if it shows and all ranks have agreed to; else NULL. Set between operations */
+    size_t board_bytes; /* the longest message that all have agreed to show */
     uint64_t past;  /* all operations before this one (fingerprint_chain). Set between operations */
     uint64_t shows; /* messages shown so far */
     bool shown;     /* this operation is shown */

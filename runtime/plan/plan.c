@@ -106,11 +106,6 @@ void plans_free(struct plans *plans)
     free(plans);
 }
 
-static bool local(const struct instruction *instruction)
-{
-    return instruction->kind == INSTRUCTION_COPY || instruction->kind == INSTRUCTION_FOLD;
-}
-
 /* ---- choosing ---- */
 
 static void add_load(struct load *load, const struct schedule *schedule)
@@ -118,7 +113,7 @@ static void add_load(struct load *load, const struct schedule *schedule)
     double ranks = schedule->size, chunks = (double)schedule->blocks * schedule->block_chunks;
     for (uint32_t i = 0; i < schedule->instructions; i++) {
         const struct instruction *instruction = &schedule->instruction[i];
-        load->ends += local(instruction) ? 0 : 1 / ranks;
+        load->ends += instruction_is_local(instruction) ? 0 : 1 / ranks;
         if (instruction->kind == INSTRUCTION_SEND && chunks > 0) {
             load->vectors += instruction->chunks / chunks / ranks;
         }
@@ -143,15 +138,15 @@ static kolo_status count_load(struct load *load, const struct algorithm *row, ui
 /* Is everybody's input short enough to be shown? */
 static bool can_show(const struct plans *plans, const struct algorithm *row, uint64_t bytes)
 {
-    bool own_block = row->collective == COLLECTIVE_ALL_GATHER;
-    double input = own_block ? (double)bytes / plans->size : (double)bytes;
+    double input =
+        exchange_shows_block(row->collective) ? (double)bytes / plans->size : (double)bytes;
     return row->shown_seconds != NULL && plans->size > 1 && plans->network.shown_bytes > 0 &&
            input <= plans->network.shown_bytes;
 }
 
 /* The formula gives every rank a processor: that is the span. Where ranks take turns, the work of all is added: the bound
- * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. A message's
- * overhead is work, and no more part of the span: its processor is not idle meanwhile, but with another rank. */
+ * of Brent, "The parallel evaluation of general arithmetic expressions", 1974. So few messages win over few steps. Of
+ * the span only the latencies are left: overheads, copies and sums are work, meanwhile the processor is with another rank. */
 static kolo_status expect(double *seconds, struct plans *plans, const struct algorithm *row,
                           uint64_t bytes)
 {
@@ -165,8 +160,7 @@ static kolo_status expect(double *seconds, struct plans *plans, const struct alg
         *seconds = row->seconds(network, plans->size, bytes);
         return KOLO_OK;
     }
-    struct network_uniform span = *network;
-    span.overhead_s = 0;
+    const struct network_uniform span = {.latency_s = network->latency_s};
     *seconds = row->seconds(&span, plans->size, bytes);
     struct load load = plans->load[row - algorithm_table(&rows)];
     if (!load.known) {
@@ -265,7 +259,7 @@ static void chain(struct plan *plan, uint32_t *last)
     for (uint32_t i = 0; i < schedule->instructions; i++) {
         const struct instruction *instruction = &schedule->instruction[i];
         plan->next[i] = PLAN_NONE;
-        if (local(instruction)) {
+        if (instruction_is_local(instruction)) {
             plan->first[plan->firsts++] = i;
             continue;
         }

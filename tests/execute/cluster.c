@@ -75,6 +75,7 @@ static void open_all(struct cluster *cluster, uint32_t size,
         assert_int_equal(plans_create(&cluster->plans[rank], rank, size, &costs, algorithm),
                          KOLO_OK);
         cluster->operation[rank].board = shown ? cluster->transport[rank] : NULL;
+        cluster->operation[rank].board_bytes = TRANSPORT_SHOWN_BYTES;
     }
     for (uint32_t a = 0; a < size; a++) {
         for (uint32_t b = a + 1; b < size; b++) {

@@ -230,6 +230,35 @@ static void a_peer_that_leaves_early_is_named(void **state)
     peers_run(3, one_leaves, NULL, tcp, 20);
 }
 
+/* Rank 1 does something else, is done with it, and leaves; the others wait for what it will never show. */
+static int one_differs_and_leaves(unsigned rank, void *context)
+{
+    (void)context;
+    float in[16] = {0}, out[16];
+    kolo_comm *comm = peer_open();
+    double start = peer_now_s();
+    if (rank == 1) {
+        PEER_CHECK(kolo_broadcast(comm, out, in, 4, KOLO_F32, 1, NULL) == KOLO_OK, "it only sends");
+    } else {
+        kolo_status status = kolo_all_reduce(comm, out, in, 16, KOLO_F32, KOLO_SUM, NULL);
+        PEER_CHECK(status == KOLO_ERR_MISMATCH || status == KOLO_ERR_PEER_LOST, "%s",
+                   kolo_status_name(status));
+        PEER_CHECK(peer_said("rank 1"), "who");
+        PEER_CHECK(peer_now_s() - start < 5, "it took %.2f s", peer_now_s() - start);
+    }
+    kolo_close(comm);
+    return 0;
+}
+
+static void a_peer_that_differs_and_leaves_is_named(void **state)
+{
+    (void)state;
+    const char *shm[] = {"KOLO_TRANSPORT=shm", "KOLO_LOG=none", NULL};
+    const char *tcp[] = {"KOLO_TRANSPORT=tcp", "KOLO_LOG=none", NULL};
+    peers_run(2, one_differs_and_leaves, NULL, shm, 20);
+    peers_run(2, one_differs_and_leaves, NULL, tcp, 20);
+}
+
 static void *abort_soon(void *comm)
 {
     const struct timespec soon = {.tv_nsec = 50000000};
@@ -347,6 +376,7 @@ int main(void)
         cmocka_unit_test(peers_that_differ_are_told_how),
         cmocka_unit_test(nobody_waits_for_ever),
         cmocka_unit_test(a_peer_that_leaves_early_is_named),
+        cmocka_unit_test(a_peer_that_differs_and_leaves_is_named),
         cmocka_unit_test(an_abort_reaches_everyone),
         cmocka_unit_test(missing_peers_are_named),
         cmocka_unit_test(waiting_costs_no_processor_time),

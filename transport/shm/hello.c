@@ -79,7 +79,7 @@ kolo_status shm_hello_send(int socket, const struct shm_hello *hello)
     return KOLO_OK;
 }
 
-/* All descriptors that came, whatever came: they are ours to close. Returns how many. */
+/* All descriptors that came, whatever came: they are ours to close, and those beyond the room are at once. Returns how many. */
 static unsigned take_fds(int fds[SHM_HELLO_FDS], struct msghdr *message)
 {
     unsigned count = 0;
@@ -88,8 +88,14 @@ static unsigned take_fds(int fds[SHM_HELLO_FDS], struct msghdr *message)
             continue;
         }
         size_t came = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < came && count < SHM_HELLO_FDS; i++) {
-            memcpy(&fds[count++], CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+        for (size_t i = 0; i < came; i++, count++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+            if (count < SHM_HELLO_FDS) {
+                fds[count] = fd;
+            } else {
+                close(fd);
+            }
         }
     }
     return count;

@@ -115,9 +115,20 @@ bool shm_link_hear(struct shm_link *link)
 
 /* ---- leaving --------------------------------------------------------------------------------------------------- */
 
-/* Is there anything left that the dead peer's messages can satisfy, and nothing that they cannot? */
+/* Is a message awaited that the peer has not shown? */
+static bool awaits_look(const struct shm_link *link)
+{
+    struct shown shown;
+    return (link->busy & BIT_LOOK) != 0 &&
+           shm_board_read(&shown, link->peer.board, link->awaited) == LOOK_NOT_YET;
+}
+
+/* Is there anything left that the dead peer's messages can satisfy, and nothing that they cannot, a look included? */
 static bool lives_on(struct shm_link *link)
 {
+    if (awaits_look(link)) {
+        return false;
+    }
     bool posted = false, left = false;
     for (unsigned lane = 0; lane < TRANSPORT_LANES; lane++) {
         bool whole = shm_inbox_lives_on(&link->in[lane]);

@@ -3,7 +3,7 @@
  * keeps the socket open.
  *
  * A peer that is gone may have left whole messages in the rings: the link stays LINK_UP ("leaving") until a posted
- * transfer cannot be satisfied from them, or there are none; then it is lost. */
+ * transfer cannot be satisfied from them, or what it would have shown is awaited, or there are none; then it is lost. */
 #ifndef KOLO_TRANSPORT_SHM_LINK_H
 #define KOLO_TRANSPORT_SHM_LINK_H
 

@@ -7,7 +7,7 @@
 struct shm {
     struct transport base;
     uint8_t self[TRANSPORT_ID_BYTES];
-    struct shm_link **busy; /* links with posted transfers; room for all */
+    struct shm_link **busy; /* links with posted transfers or an awaited look; room for all */
     size_t busy_count;
     unsigned countdown;    /* calls of progress() until the clock is looked at */
     uint64_t next_look_ns; /* when the sockets are looked at */

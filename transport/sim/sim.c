@@ -28,6 +28,7 @@ struct sim_link {
     char why[SIM_WHY_MAX];
     struct lane lanes[TRANSPORT_LANES];
     struct packet *shown[SIM_SHOWN]; /* by number; NULL: none yet */
+    bool awaits_look;                /* what the peer shows is waited for, and was not there */
 };
 
 struct sim_transport {
@@ -380,6 +381,7 @@ static bool step_close(struct sim_link *link)
         drained = drained && lane_drained(&link->lanes[lane]);
         stranded = stranded || lane_stranded(&link->lanes[lane]);
     }
+    stranded = stranded || link->awaits_look;
     if (drained || stranded || link->state != LINK_UP) {
         lose(link, KOLO_ERR_PEER_LOST, "closed its end");
         return true;
@@ -544,17 +546,26 @@ static void sim_withdraw(struct transport *base, uint64_t number)
     }
 }
 
+static bool find_shown(const struct sim_link *link, struct shown *shown, uint64_t number)
+{
+    const struct packet *packet = link->shown[number % SIM_SHOWN];
+    if (packet == NULL || packet->message != number) {
+        return false;
+    }
+    *shown =
+        (struct shown){.header = packet->header, .data = packet->data, .length = packet->bytes};
+    return true;
+}
+
 static enum look sim_look(struct shown *shown, struct link *base, uint64_t number)
 {
     struct sim_link *link = sim_link(base);
-    step_link(link);
-    const struct packet *packet = link->shown[number % SIM_SHOWN];
-    if (packet != NULL && packet->message == number) {
-        *shown =
-            (struct shown){.header = packet->header, .data = packet->data, .length = packet->bytes};
-        return LOOK_HERE;
+    link->awaits_look = !find_shown(link, shown, number);
+    if (link->awaits_look) {
+        step_link(link);
+        link->awaits_look = !find_shown(link, shown, number);
     }
-    return link->state == LINK_LOST ? LOOK_NEVER : LOOK_NOT_YET;
+    return !link->awaits_look ? LOOK_HERE : link->state == LINK_LOST ? LOOK_NEVER : LOOK_NOT_YET;
 }
 
 /* ---- sleep: virtual time has no descriptor, and stands still while its owner sleeps ---- */

@@ -81,6 +81,7 @@
     CASE(showing_outlives_its_link)                                                                \
     CASE(showing_is_withdrawn)                                                                     \
     CASE(showing_of_the_dead_never_comes)                                                          \
+    CASE(showing_is_not_awaited_behind_messages)                                                   \
     CASE(showing_is_counted)                                                                       \
     CASE(showing_is_not_slept_on)                                                                  \
     CASE(showing_wakes_by_descriptor)                                                              \

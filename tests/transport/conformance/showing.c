@@ -186,6 +186,24 @@ void showing_of_the_dead_never_comes(void **state)
     mesh_close(&mesh);
 }
 
+/* A message that nobody receives does not keep the link of a peer alive that has closed it, when a look is waited for. */
+void showing_is_not_awaited_behind_messages(void **state)
+{
+    struct mesh mesh;
+    struct message out;
+    struct shown shown;
+    showers_open(&mesh, state, 2);
+    message_outgoing(&out, 1, 100);
+    message_send(&out, &mesh, 0, 1, 0);
+    mesh_settle(&mesh);
+    assert_int_equal(look(&mesh, &shown, 1, 0, 1), LOOK_NOT_YET);
+    mesh_link_close(&mesh, 0, 1);
+    MESH_WAIT(&mesh, look(&mesh, &shown, 1, 0, 1) == LOOK_NEVER);
+    assert_int_equal(mesh_why(&mesh, 1, 0), KOLO_ERR_PEER_LOST);
+    message_free(&out);
+    mesh_close(&mesh);
+}
+
 void showing_is_counted(void **state)
 {
     struct mesh mesh;
