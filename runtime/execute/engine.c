@@ -358,9 +358,13 @@ static kolo_status idle(struct engine *engine, struct wait *wait)
     return status;
 }
 
-/* While bytes move: aborts and notices count, too. */
+/* While bytes move: aborts and notices count, too. Where processors are short, a peer on this one may have what is needed next: a
+ * stream of small pieces must not keep it away. */
 static kolo_status look_while_busy(struct engine *engine, uint64_t *looked_ns)
 {
+    if (engine->config.spin_ns == 0) {
+        sched_yield();
+    }
     if (atomic_load_explicit(&engine->abort_wanted, memory_order_relaxed)) {
         return fail_aborted(engine);
     }

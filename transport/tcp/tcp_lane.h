@@ -17,8 +17,8 @@
 /* Sizes, measured on loopback. Chunk and bounce buffer are equal on purpose: where one side moves more in a call than the
  * other, a queue builds up between them and falls out of the caches, at half the speed. */
 #define TCP_LANE_AHEAD_BYTES 8192u           /* read-ahead buffer */
-#define TCP_LANE_BOUNCE_BYTES (256u * 1024u) /* for spans: fits into an L2 cache */
-#define TCP_LANE_CHUNK_BYTES (256u * 1024u)  /* payload moved by one call in one direction */
+#define TCP_LANE_BOUNCE_BYTES (512u * 1024u) /* for spans: fits into an L2 cache */
+#define TCP_LANE_CHUNK_BYTES (512u * 1024u)  /* payload moved by one call in one direction */
 #define TCP_LANE_BATCH 16u                   /* messages in one system call */
 
 /** How the connection stands. It only gets worse. */
