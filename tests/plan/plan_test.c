@@ -127,7 +127,8 @@ static void crowded_ranks_send_few_messages(void **state)
     assert_string_equal(chosen(4, 2, 8), "knomial");
     assert_string_equal(chosen(8, 2, 8), "knomial");
     assert_string_equal(chosen(4, 4, 64 << 20), "ring");
-    assert_string_equal(chosen(4, 2, 64 << 20), "ring");
+    assert_string_equal(chosen(4, 2, 64 << 20), "circulant");
+    assert_string_equal(chosen(8, 2, 64 << 20), "ring");
 }
 
 static const char *chosen_shown(unsigned ranks, unsigned processors, enum collective collective,
