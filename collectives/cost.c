@@ -50,14 +50,20 @@ double cost_fan(const struct network_uniform *network, double messages, double b
 /* A look is a cache line that another processor has written: less than a message, for which this one has to write back. */
 #define LOOKS_PER_MESSAGE 4
 
+/* What is shown is copied once, by its owner; a message is copied by both of its ends. */
+#define COPIES_OF_A_MESSAGE 2
+
+/* What is shown is copied once, by its owner; a message is copied by both of its ends. */
+#define COPIES_OF_A_MESSAGE 2
+
 /* All sources at once: each is read once, and the sum written once. One by one, the sum is read and written with each. */
 #define FOLDED_AT_ONCE 3
 
 double cost_show(const struct network_uniform *network, double others, double copied, double fold_s)
 {
     double looks_s = others * network->overhead_s / LOOKS_PER_MESSAGE;
-    return network->latency_s + network->overhead_s + looks_s + at_rate(copied, network->link_Bps) +
-           fold_s / FOLDED_AT_ONCE;
+    return network->latency_s + network->overhead_s + looks_s +
+           at_rate(copied, network->link_Bps) / COPIES_OF_A_MESSAGE + fold_s / FOLDED_AT_ONCE;
 }
 
 double cost_reduce(const struct network_uniform *network, double bytes)

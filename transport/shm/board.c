@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "transport/shm/copy.h"
 #include "transport/shm/segment.h"
 
 kolo_status shm_board_create(struct shm_board **board, int *fd)
@@ -31,9 +32,7 @@ void shm_board_write(struct shm_board *board, uint64_t number, const uint8_t *he
     assert(number > 0 && length <= TRANSPORT_SHOWN_BYTES);
     struct shm_cell *cell = &board->cell[number % SHM_CELLS];
     memcpy(cell->header, header, TRANSPORT_HEADER_BYTES);
-    if (length > 0) { /* with no bytes there may be no memory */
-        memcpy(cell->data, data, length);
-    }
+    shm_copy_to_board(cell->data, data, length);
     atomic_store_explicit(&cell->word, number << SHM_CELL_NUMBER_SHIFT | length,
                           memory_order_release);
 }

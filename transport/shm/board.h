@@ -11,7 +11,7 @@
 #include "transport/shm/ring.h"
 
 #define SHM_CELLS 2u
-#define SHM_CELL_NUMBER_SHIFT 16 /* a cell's word: | number : 48 | length : 16 | */
+#define SHM_CELL_NUMBER_SHIFT 20 /* a cell's word: | number : 44 | length : 20 | */
 
 /** In shared memory. A short message is one cache line: word, header, 24 bytes. */
 struct shm_cell {

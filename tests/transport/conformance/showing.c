@@ -123,7 +123,7 @@ void showing_nothing_of_another_number(void **state)
     struct shown shown;
     showers_open(&mesh, state, 2);
     assert_int_equal(look(&mesh, &shown, 1, 0, 1), LOOK_NOT_YET);
-    for (uint64_t number = 1; number <= 40; number++) {
+    for (uint64_t number = 1; number <= 40; number += 2) {
         show(&mesh, 0, number, length_of(number)); /* has found number - 1 */
         find(&mesh, 1, 0, number, length_of(number));
         show(&mesh, 1, number, length_of(number));
@@ -134,7 +134,6 @@ void showing_nothing_of_another_number(void **state)
         find(&mesh, 1, 0, number + 1, length_of(number + 1));
         show(&mesh, 1, number + 1, length_of(number + 1));
         find(&mesh, 0, 1, number + 1, length_of(number + 1));
-        number++;
     }
     mesh_close(&mesh);
 }

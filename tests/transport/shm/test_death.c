@@ -270,7 +270,7 @@ static void test_death_is_seen_though_a_child_lives_on(void **state)
 
 /* ---- nonsense in the shared memory ----------------------------------------------------------------------------- */
 
-/* Find the link's segment in our own address space and overwrite all of it that is not payload. */
+/* Find the link's segment, and what else we can write of the shared memory, in our own address space, and overwrite it. */
 static void scribble(struct pair_end *end)
 {
     char line[512], path[32];
@@ -278,8 +278,9 @@ static void scribble(struct pair_end *end)
     FILE *maps = fopen(path, "r");
     while (fgets(line, sizeof line, maps)) {
         unsigned long from, to;
-        if (strstr(line, "memfd:kolo") && sscanf(line, "%lx-%lx", &from, &to) == 2 &&
-            to - from > 65536) {
+        char rights[8];
+        if (strstr(line, "memfd:kolo") && sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 &&
+            rights[1] == 'w' && to - from > 65536) {
             memset((void *)from, 0x5a, to - from);
         }
     }

@@ -544,7 +544,7 @@ static void test_nonsense_that_is_shown_loses_the_link(void **state)
     (void)state;
     uint64_t first = UINT64_C(1) << SHM_CELL_NUMBER_SHIFT;
     show_nonsense(first | (TRANSPORT_SHOWN_BYTES + 1)); /* longer than a cell */
-    show_nonsense(first | 0xffff);
+    show_nonsense(first | (first - 1));
     show_nonsense(3 * first); /* a number that nobody can have come to */
     show_nonsense(UINT64_MAX);
 }
