@@ -10,7 +10,7 @@
 
 /* Direct algorithms that fold keep a slot for each rank; their largest group and vector bound that memory. */
 #define DIRECT_RANKS_MAX 256
-#define DIRECT_BYTES_MAX (256 * KIB)        /* a slot is a whole vector */
+#define DIRECT_BYTES_MAX (1 * MIB)          /* a slot is a whole vector */
 #define DIRECT_SCATTER_BYTES_MAX (16 * MIB) /* all slots together are one vector */
 #define TREE_BYTES_MAX (128 * KIB)          /* the root sends a vector to every child */
 #define DOUBLING_BYTES_MAX (128 * KIB)      /* everyone sends a vector in every round */

@@ -99,7 +99,7 @@ struct link;
     1u                     /* feature: sends without data, filled through reserve() and commit() */
 #define TRANSPORT_SHOWS 2u /* feature: show(), look() and withdraw() */
 
-#define TRANSPORT_SHOWN_BYTES 65536u /* the longest message that can be shown */
+#define TRANSPORT_SHOWN_BYTES (1u << 20) /* the longest message that can be shown */
 
 /** A message that a peer shows. Its bytes are the peer's memory: read only, and whatever a hostile peer likes from one moment to
  *  the next (the length is not). */

@@ -33,11 +33,11 @@ void shm_board_write(struct shm_board *board, uint64_t number, const uint8_t *he
     struct shm_cell *cell = &board->cell[number % SHM_CELLS];
     memcpy(cell->header, header, TRANSPORT_HEADER_BYTES);
     shm_copy_to_board(cell->data, data, length);
-    atomic_store_explicit(&cell->word, number << SHM_CELL_NUMBER_SHIFT | length,
-                          memory_order_release);
+    atomic_store_explicit(&cell->length, length, memory_order_relaxed);
+    atomic_store_explicit(&cell->number, number, memory_order_release);
 }
 
 void shm_board_withdraw(struct shm_board *board, uint64_t number)
 {
-    atomic_store_explicit(&board->cell[number % SHM_CELLS].word, 0, memory_order_release);
+    atomic_store_explicit(&board->cell[number % SHM_CELLS].number, 0, memory_order_release);
 }

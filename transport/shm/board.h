@@ -11,11 +11,11 @@
 #include "transport/shm/ring.h"
 
 #define SHM_CELLS 2u
-#define SHM_CELL_NUMBER_SHIFT 20 /* a cell's word: | number : 44 | length : 20 | */
 
-/** In shared memory. A short message is one cache line: word, header, 24 bytes. */
+/** In shared memory. A short message is one cache line: number, length, header, 16 bytes. */
 struct shm_cell {
-    alignas(SHM_LINE_PAIR) _Atomic uint64_t word; /* written last, read first */
+    alignas(SHM_LINE_PAIR) _Atomic uint64_t number; /* written last, read first */
+    _Atomic uint64_t length;
     uint8_t header[TRANSPORT_HEADER_BYTES];
     uint8_t data[TRANSPORT_SHOWN_BYTES];
 };
@@ -24,7 +24,6 @@ struct shm_board {
     struct shm_cell cell[SHM_CELLS];
 };
 
-_Static_assert(TRANSPORT_SHOWN_BYTES < 1u << SHM_CELL_NUMBER_SHIFT, "a length fits in the word");
 _Static_assert(offsetof(struct shm_cell, data) % 8 == 0, "elements are aligned");
 
 /** Make a board. Out: board: shm_board_unmap(); fd: for peers, the caller's. KOLO_ERR_SYSTEM. */
@@ -48,12 +47,11 @@ static inline enum look shm_board_read(struct shown *shown, const struct shm_boa
                                        uint64_t number)
 {
     const struct shm_cell *cell = &board->cell[number % SHM_CELLS];
-    uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
-    uint64_t there = word >> SHM_CELL_NUMBER_SHIFT;
-    size_t length = word & ((1u << SHM_CELL_NUMBER_SHIFT) - 1);
+    uint64_t there = atomic_load_explicit(&cell->number, memory_order_acquire);
     if (there < number) {
         return LOOK_NOT_YET;
     }
+    size_t length = atomic_load_explicit(&cell->length, memory_order_relaxed);
     if (there > number || length > TRANSPORT_SHOWN_BYTES) {
         return LOOK_NEVER;
     }
