@@ -151,6 +151,7 @@ static kolo_status ask(const struct pmi *pmi, char line[PMI_LINE_MAX], const cha
     int length =
         snprintf(line, PMI_LINE_MAX, "cmd=%s%s%s\n", question, words[0] != '\0' ? " " : "", words);
     assert(length > 0 && length < PMI_LINE_MAX);
+    (void)length;
     kolo_status status = check_quiet(pmi->fd, question);
     if (status == KOLO_OK) {
         status = send_line(pmi->fd, line, question, deadline_ns);
@@ -202,7 +203,7 @@ kolo_status pmi_ask_space(struct pmi *pmi, uint64_t deadline_ns)
     return status;
 }
 
-static bool is_word(const char *text)
+static inline bool is_word(const char *text)
 {
     return text[0] != '\0' && text[strcspn(text, " =\n")] == '\0';
 }
