@@ -18,6 +18,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/launch/exchange.h"
+#include "tests/launch/child.h"
 #include "tests/launch/pmi_server.h"
 
 #define LONG_NS (20 * NS_PER_S)
@@ -80,24 +81,6 @@ static void check_error(kolo_status status, kolo_status expected, const char *pa
         fail_msg("%s \"%s\" is not %s and \"%s\" with its cure", kolo_status_name(status), error,
                  kolo_status_name(expected), part);
     }
-}
-
-/* Run it in a child, which ends with exit() as programs do. */
-static void in_a_child(void (*act)(void))
-{
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        setenv("CMOCKA_TEST_ABORT", "1",
-               1); /* an assertion that fails ends this process, not the test */
-        act();
-        exit(0);
-    }
-    int end = 0;
-    assert_int_equal(waitpid(child, &end, 0), child);
-    assert_true(WIFEXITED(end));
-    assert_int_equal(WEXITSTATUS(end), 0);
 }
 
 static void check_farewell(void)
